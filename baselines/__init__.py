@@ -1,0 +1,33 @@
+"""Reference baselines and the shared scorer for the ten subtasks of ImageCLEF 2021."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from baselines.core.results import Scores
+
+__version__ = "0.1.0"
+
+
+def score(task: str, truth: str | PathLike[str], run: str | PathLike[str], *, bootstrap: int = 0, seed: int = 0) -> Scores:
+    """Score one run file against the truth of a task, as ``imageclef score`` does.
+
+    Args:
+        task: A task id, such as ``"drawnui-wireframe"``.
+        truth: The ground truth, a file as the campaign distributed it.
+        run: The run file in the campaign's submission format.
+        bootstrap: How many bootstrap resamples the 95 % intervals are made of; 0 gives no intervals.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The scores, with ``metrics["map50"]`` and the like as attributes of one object.
+
+    Raises:
+        baselines.core.findings.InvalidInput: If the run or the truth has errors; it holds all of them.
+    """
+    from baselines.core.scorer import score_files  # imported late: ``import baselines`` must stay cheap
+
+    return score_files(task, truth, run, bootstrap=bootstrap, seed=seed)

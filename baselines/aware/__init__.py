@@ -1,0 +1,1 @@
+"""Photo profiles: four ratings of each user."""

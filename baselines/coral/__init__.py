@@ -1,0 +1,1 @@
+"""Coral reefs: boxes and polygons of 13 substrates."""

@@ -1,0 +1,147 @@
+"""What a reader, a validator or a check has to say about its input.
+
+A finding names the file, the line or the id, what was expected, what was seen and what to do. Readers never stop at the
+first one: they collect all of them in a :class:`Findings` and the caller decides whether the input is usable.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+MAX_KEPT_PER_CODE = 1000
+MAX_VALUE_LENGTH = 80
+
+
+class Severity(StrEnum):
+    """How bad a finding is: an ``error`` makes the input unusable."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or worth knowing, about an input.
+
+    Attributes:
+        code: Stable upper-case code; once released it never changes its meaning.
+        severity: Error, warning or info.
+        message: What is wrong, in one clause.
+        file: The file it is in, as the user named it.
+        line: 1-based line, where there is one.
+        id: The sample it concerns, where there is one.
+        value: What was seen, as text, shortened by :func:`shorten`.
+        hint: What was expected and what to do about it.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    file: str = ""
+    line: int | None = None
+    id: str = ""
+    value: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.
+
+        >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "run.json", 7, "a.jpg", "[1, 2]", "write [y, x, h, w]"))
+        run.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
+        """
+        place = ":".join(str(part) for part in (self.file, self.line) if part not in ("", None))
+        subject = f"{self.id}: " if self.id else ""
+        details = "; ".join(part for part in (f"saw {self.value}" if self.value else "", self.hint) if part)
+        return f"{place + ': ' if place else ''}{self.code} {subject}{self.message}{f' ({details})' if details else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+class Findings:
+    """Collects findings with bounded memory: at most ``MAX_KEPT_PER_CODE`` of each code are kept, all are counted."""
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        self._kept: list[Finding] = []
+        self.counts: Counter[str] = Counter()
+        self._by_severity: Counter[Severity] = Counter()
+        self.extend(findings)
+
+    def add(self, finding: Finding) -> None:
+        """Record a finding."""
+        self.counts[finding.code] += 1
+        self._by_severity[finding.severity] += 1
+        if self.counts[finding.code] <= MAX_KEPT_PER_CODE:
+            self._kept.append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Record several findings."""
+        for finding in findings:
+            self.add(finding)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Iterate over the kept findings by file and line, then in the order they were found."""
+        return iter(sorted(self._kept, key=lambda finding: (finding.file, finding.line or 0)))
+
+    def __len__(self) -> int:
+        """Return how many findings there were, kept or not."""
+        return self.counts.total()
+
+    @property
+    def error_count(self) -> int:
+        """How many findings are errors."""
+        return self._by_severity[Severity.ERROR]
+
+    def of(self, severity: Severity) -> list[Finding]:
+        """Return the kept findings of one severity."""
+        return [finding for finding in self if finding.severity == severity]
+
+    def lines(self) -> list[str]:
+        """Return one line a finding, and for codes that overflowed a line that says how many were left out."""
+        listed = [str(finding) for finding in self]
+        return listed + [
+            f"{code} {count - MAX_KEPT_PER_CODE} more, not listed"
+            for code, count in sorted(self.counts.items())
+            if count > MAX_KEPT_PER_CODE
+        ]
+
+    def raise_errors(self) -> None:
+        """Raise :class:`InvalidInput` with all findings if any of them is an error."""
+        if self.error_count:
+            raise InvalidInput(self)
+
+
+class InvalidInput(Exception):
+    """The user's run, data set, configuration or checkpoint can't be used; exit code 1."""
+
+    def __init__(self, findings: Findings | Finding) -> None:
+        self.findings = findings if isinstance(findings, Findings) else Findings([findings])
+        super().__init__("\n".join(self.findings.lines()))
+
+
+class UsageError(Exception):
+    """The command was called in a way it doesn't take; exit code 2."""
+
+
+def invalid(code: str, message: str, *, file: object = "", value: object = "", hint: str = "") -> InvalidInput:
+    """Make the exception for an input with exactly one error."""
+    seen = shorten(value) if value != "" else ""
+    return InvalidInput(Finding(code, Severity.ERROR, message, file=str(file), value=seen, hint=hint))
+
+
+def shorten(value: object, length: int = MAX_VALUE_LENGTH) -> str:
+    """Return ``value`` as printable text on one line of at most ``length`` characters.
+
+    >>> shorten("a\\nb")
+    "'a\\\\nb'"
+    >>> shorten("x" * 100, 10)
+    "'xxxxxxxx…"
+    """
+    text = repr(value[: 4 * length]) if isinstance(value, str | bytes) else repr(value)
+    return text if len(text) <= length else text[: length - 1] + "…"

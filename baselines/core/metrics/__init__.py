@@ -1,0 +1,1 @@
+"""Official metrics as pure NumPy functions, one module a family of metrics."""

@@ -1,0 +1,112 @@
+"""The cards of the tasks, and the registry that finds them.
+
+A task package is a folder under ``baselines`` with a ``task.py`` that holds ``CARDS``. The registry looks for such files by
+name, so that adding a task edits nothing here, and imports nothing but the cards.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from baselines.core.findings import UsageError
+
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of ``scores.json``: its name, what it says in one line, and which direction is better."""
+
+    name: str
+    description: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCard:
+    """What there is to know about a task without importing anything heavy.
+
+    Attributes:
+        id: The task id of the command line, such as ``drawnui-wireframe``.
+        package: Import path of the task package, such as ``baselines.drawnui``.
+        version: Version of the task definition (formats and metrics); it goes into the signature of a score.
+        predicts: What is predicted, in a few words.
+        baseline: The reference model, in a few words.
+        unit: What one sample is; intervals resample these.
+        splits: Names of the splits as distributed.
+        metrics: The metrics, the primary one first.
+        run_file: File name of a run, as submitted.
+        classes: Class names by campaign id, where they are known beforehand; readers take the names from the data.
+    """
+
+    id: str
+    package: str
+    version: str
+    predicts: str
+    baseline: str
+    unit: str
+    splits: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    run_file: str
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that ranks runs."""
+        return self.metrics[0]
+
+    def has(self, module: str) -> bool:
+        """Whether the task package has a module of this name (one of the eight files), without importing it."""
+        return importlib.util.find_spec(f"{self.package}.{module}") is not None
+
+    @property
+    def state(self) -> str:
+        """What works today: ``baseline`` (trains and scores), ``scorer`` (scores runs) or ``planned``."""
+        if self.has("model"):
+            return "baseline"
+        return "scorer" if self.has("score") else "planned"
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of the task package's eight files.
+
+        Raises:
+            UsageError: If the task has no such file yet.
+        """
+        if not self.has(name):
+            raise UsageError(f"task {self.id} is {self.state}: it has no {name} yet (`imageclef tasks` lists what works)")
+        return importlib.import_module(f"{self.package}.{name}")
+
+
+@cache
+def all_tasks() -> dict[str, TaskCard]:
+    """Return the cards of all tasks by id, in the order of their packages' names."""
+    cards: dict[str, TaskCard] = {}
+    for path in sorted(PACKAGE_ROOT.glob("**/task.py")):
+        module = importlib.import_module(".".join(("baselines", *path.relative_to(PACKAGE_ROOT).with_suffix("").parts)))
+        for card in module.CARDS:
+            cards[card.id] = card
+    return cards
+
+
+def get_task(task: str) -> TaskCard:
+    """Return the card of a task.
+
+    Raises:
+        UsageError: If there is no such task; the message suggests the nearest id.
+
+    >>> get_task("drawnui-wireframe").primary.name
+    'map50'
+    """
+    cards = all_tasks()
+    if task in cards:
+        return cards[task]
+    near = difflib.get_close_matches(task, cards, n=1)
+    suggestion = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(cards)}"
+    raise UsageError(f"no task {task!r}: {suggestion}")

@@ -1,0 +1,1 @@
+"""Medical images: captions, questions and tuberculosis."""

@@ -1,0 +1,1 @@
+"""Concepts and captions of radiology images."""

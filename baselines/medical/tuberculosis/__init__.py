@@ -1,0 +1,1 @@
+"""Tuberculosis type of a 3D CT."""

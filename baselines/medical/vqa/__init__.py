@@ -1,0 +1,1 @@
+"""Answers to, and questions about, radiology images."""
