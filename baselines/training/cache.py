@@ -1,0 +1,151 @@
+"""Pictures decoded and resized once, kept uncompressed in one memory-mapped file.
+
+Decoding a photograph at each access is what starves a GPU. The cache is keyed by content: the recipe that prepared the
+pictures, and the name, size and modification time of every file. Another recipe or a changed file gives another cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from rich.progress import track
+
+from baselines.core.findings import Finding, Findings, Severity
+
+Picture = NDArray[np.uint8]
+
+
+class PictureCache:
+    """Pictures by id, each an ``(H, W, C) uint8`` view into a memory-mapped file.
+
+    Args:
+        folder: Folder of the finished cache, with ``pictures.bin`` and ``index.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self.folder = folder
+        self._places: dict[str, tuple[int, tuple[int, int, int]]] = {
+            key: (offset, tuple(shape)) for key, (offset, shape) in index.items()
+        }
+        self._bytes = np.memmap(folder / "pictures.bin", dtype=np.uint8, mode="r")
+
+    def __getitem__(self, key: str) -> Picture:
+        """Return a picture; it is read-only and reads from the disk only what is touched."""
+        offset, shape = self._places[key]
+        return self._bytes[offset : offset + int(np.prod(shape))].reshape(shape)
+
+    def __len__(self) -> int:
+        """Return how many pictures there are."""
+        return len(self._places)
+
+    def __reduce__(self) -> tuple[type[PictureCache], tuple[Path]]:
+        """Pickle as the folder's name, so that a loader's worker maps the file itself instead of getting a copy."""
+        return PictureCache, (self.folder,)
+
+
+def cached_pictures(
+    root: Path, files: Mapping[str, Path], recipe: str, prepare: Callable[[Path], Picture], workers: int = 4
+) -> PictureCache:
+    """Open the cache of these files, and make it first where it doesn't exist.
+
+    Args:
+        root: Folder of all caches.
+        files: Image files by id.
+        recipe: Says everything that ``prepare`` depends on; a part of the cache's key.
+        prepare: Reads a file and returns its picture ``(H, W, C) uint8``; runs in threads.
+        workers: Number of threads.
+
+    Raises:
+        baselines.core.findings.InvalidInput: With a finding for every image that can't be decoded.
+    """
+    folder = root / f"pictures-{_key(files, recipe)}"
+    if not (folder / "index.json").exists():
+        root.mkdir(parents=True, exist_ok=True)
+        # Made under another name and renamed: a killed job leaves no half cache, and two jobs can't mix theirs.
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
+        try:
+            _fill(partial, files, prepare, workers)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if not (folder / "index.json").exists():
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return PictureCache(folder)
+
+
+def decode_rgb(path: Path, long_side: int | None = None) -> Picture:
+    """Decode an image to ``(H, W, 3) uint8 RGB`` without EXIF rotation, its longer side reduced to ``long_side`` at most.
+
+    JPEG files are decoded at the nearest power of two that is large enough, which skips most of the work.
+    """
+    with Image.open(path) as image:
+        width, height = image.size
+        scale = min(1.0, long_side / max(width, height)) if long_side else 1.0
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if scale < 1:
+            image.draft("RGB", (2 * size[0], 2 * size[1]))
+        picture = image.convert("RGB")
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
+        return np.asarray(picture)
+
+
+def _key(files: Mapping[str, Path], recipe: str) -> str:
+    digest = hashlib.sha256(recipe.encode())
+    for key in sorted(files):
+        status = files[key].stat()
+        digest.update(f"\n{key}\t{files[key].resolve()}\t{status.st_size}\t{status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:20]
+
+
+def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Picture], workers: int) -> None:
+    index: dict[str, tuple[int, tuple[int, ...]]] = {}
+    findings = Findings()
+    offset = 0
+    with (folder / "pictures.bin").open("wb") as out, ThreadPoolExecutor(workers) as pool:
+        pictures = _in_order(pool, lambda key: _try_prepare(prepare, files[key]), files)
+        for key, picture in track(pictures, description="decoding", total=len(files), transient=True):
+            if isinstance(picture, Finding):
+                findings.add(picture)
+                continue
+            index[key] = (offset, picture.shape)
+            offset += out.write(np.ascontiguousarray(picture).data)
+        out.flush()
+        os.fsync(out.fileno())
+    findings.raise_errors()
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[str], Picture | Finding], keys: Iterable[str], ahead: int = 32
+) -> Iterable[tuple[str, Picture | Finding]]:
+    """Yield ``(key, work(key))`` in order with at most ``ahead`` results waiting, so that memory stays bounded."""
+    remaining = iter(keys)
+    waiting = [(key, pool.submit(work, key)) for key in islice(remaining, ahead)]
+    while waiting:
+        key, future = waiting.pop(0)
+        yield key, future.result()
+        waiting.extend((following, pool.submit(work, following)) for following in islice(remaining, 1))
+
+
+def _try_prepare(prepare: Callable[[Path], Picture], path: Path) -> Picture | Finding:
+    try:
+        return prepare(path)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        hint = "copy the file again, or leave it out of the data set"
+        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, f"can't decode: {error}", file=str(path), hint=hint)
