@@ -1,0 +1,174 @@
+"""The base of the tasks' data modules: which sample at which step, and the loaders.
+
+Training is counted in optimisation steps. What a step sees is a pure function of the seed and the step, so that a run that was
+killed and started again sees exactly what an uninterrupted one sees, whatever the number of loader processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from baselines.core.config import Config
+
+
+class Draw(NamedTuple):
+    """A training sample to fetch: its index, and the seed of its augmentation, another one in every epoch."""
+
+    index: int
+    seed: int
+
+
+class Split(Protocol):
+    """Samples and, where the split is labelled, their truth; what a task's ``records.read_split`` returns."""
+
+    samples: Sequence[Any]
+    truth_set: Any
+
+
+class StepBatches(Sampler[list[Draw]]):
+    """The batches of one process from a given step on.
+
+    The samples of all epochs form one endless sequence, each epoch a permutation seeded by (seed, epoch). Step ``s`` of
+    process ``r`` of ``R`` takes the ``batch_size`` places from ``(s * R + r) * batch_size`` on; a batch may reach into the
+    next epoch, so that no sample is left out and every batch has the same size.
+
+    Args:
+        count: Number of samples, at least 1.
+        batch_size: Samples per batch and process.
+        batches: Batches of the whole training, from step 0.
+        seed: Seed of the run.
+        first: The batch to start with.
+        rank: Index of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, batches: int, seed: int, first: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.count, self.batch_size, self.batches, self.seed = count, batch_size, batches, seed
+        self.first, self.rank, self.world_size = first, rank, world_size
+        self._epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Return the batches of the whole training: Lightning counts those before ``first`` as done."""
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Yield the remaining batches."""
+        for batch in range(self.first, self.batches):
+            start = (batch * self.world_size + self.rank) * self.batch_size
+            yield [self.draw(place) for place in range(start, start + self.batch_size)]
+
+    def draw(self, place: int) -> Draw:
+        """Return the draw at a place of the endless sequence."""
+        epoch, position = divmod(place, self.count)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(self.count)
+        index = int(self._order[position])
+        return Draw(index, int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0]))
+
+
+def padded_shard(count: int, rank: int, world_size: int) -> list[int]:
+    """Return the sample indices one process evaluates.
+
+    Every process gets equally many, as collective operations need it; the first samples fill up the last round. Predictions
+    are merged by id, where such duplicates fall away.
+
+    >>> padded_shard(5, rank=1, world_size=2)
+    [1, 3, 0]
+    """
+    total = -(-count // world_size) * world_size
+    return [place % count for place in range(rank, total, world_size)]
+
+
+def one_thread(_worker: int) -> None:
+    """Keep a loader process to one thread: the processes are the parallelism."""
+    torch.set_num_threads(1)
+
+
+class BaselineDataModule(LightningDataModule):
+    """Splits, data sets and loaders of a run.
+
+    A subclass sets :attr:`classes` and :attr:`data_hash` in its constructor and provides the methods that raise
+    ``NotImplementedError`` here.
+
+    Args:
+        config: The run's configuration.
+
+    Attributes:
+        classes: Class names by campaign id, as the data has them; empty for tasks without classes.
+        data_hash: Digest of the data that training sees: two runs with the same one saw the same files and splits.
+    """
+
+    classes: Mapping[int, str]
+    data_hash: str
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def split(self, name: str) -> Split:
+        """Return a split by its name (``train``, ``val`` or another of the task card's)."""
+        raise NotImplementedError
+
+    def train_dataset(self) -> Dataset[Any]:
+        """Return the training set; its ``__getitem__`` takes a :class:`Draw` and augments by ``draw.seed`` alone."""
+        raise NotImplementedError
+
+    def val_dataset(self) -> Dataset[Any]:
+        """Return the validation set; its ``__getitem__`` takes an index."""
+        return self.predict_dataset("val")
+
+    def predict_dataset(self, split: str) -> Dataset[Any]:
+        """Return the data set of a split without augmentation; its ``__getitem__`` takes an index."""
+        raise NotImplementedError
+
+    def collate(self, items: list[Any]) -> Any:
+        """Make a batch of what the data sets return; it has the ids of its samples under ``"ids"``."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the remaining training batches, from the trainer's current step on."""
+        dataset, accumulate = self.train_dataset(), self.config.trainer.accumulate
+        batches = StepBatches(
+            len(dataset),  # type: ignore[arg-type]
+            self.config.data.batch_size,
+            self.config.trainer.max_steps * accumulate,
+            self.config.seed,
+            first=self.trainer.global_step * accumulate if self.trainer else 0,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        return DataLoader(dataset, batch_sampler=batches, **self._loading())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the validation set."""
+        return self._evaluation_loader(self.val_dataset())
+
+    def predict_dataloader(self, split: str = "val") -> DataLoader[Any]:
+        """Return the loader of a split for prediction."""
+        return self._evaluation_loader(self.predict_dataset(split))
+
+    def _evaluation_loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        shard = padded_shard(len(dataset), rank, world_size)  # type: ignore[arg-type]
+        return DataLoader(dataset, self.config.data.eval_batch_size, sampler=shard, **self._loading())
+
+    def _loading(self) -> dict[str, Any]:
+        workers = self.config.data.workers
+        return {
+            "collate_fn": self.collate,
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": torch.cuda.is_available() and self.config.trainer.accelerator != "cpu",
+            "worker_init_fn": one_thread,
+            # Loaders draw a base seed from the global generator otherwise, which a resume would see shifted.
+            "generator": torch.Generator().manual_seed(self.config.seed),
+        }
