@@ -148,7 +148,9 @@ class Hand:
         word_gap: Gap between words.
         jitter: Standard deviation of a letter's points.
         wander: Standard deviation of a letter's height above the line.
+        style: Standard deviation of this person's own form of a letter around the alphabet's, in grid units.
         capitals: Probability that a text is written in capitals.
+        small_capitals: Size of the other letters of a word in capitals, relative to its first.
         wobble: How far a ruled line strays, in pixels per square root of a pixel.
         overshoot: How far lines miss the corners of a box, in pixels.
         radius: Half the width of the pen's line, in pixels.
@@ -161,7 +163,9 @@ class Hand:
     word_gap: float
     jitter: float
     wander: float
+    style: float
     capitals: float
+    small_capitals: float
     wobble: float
     overshoot: float
     radius: float
@@ -177,7 +181,9 @@ class Hand:
             word_gap=rng.uniform(0.45, 0.8),
             jitter=rng.uniform(0.018, 0.05),
             wander=rng.uniform(0.01, 0.05),
+            style=rng.uniform(0.1, 0.45),
             capitals=rng.choice([0.0, 0.15, 0.5, 1.0], p=[0.4, 0.3, 0.15, 0.15]),
+            small_capitals=rng.choice([1.0, 0.78]),
             wobble=rng.uniform(0.02, 0.13),
             overshoot=rng.uniform(0.5, 5.0) * scale,
             radius=rng.choice([rng.uniform(0.7, 1.4), rng.uniform(1.3, 2.4)], p=[0.65, 0.35]) * scale,
@@ -196,6 +202,16 @@ class Pen:
         self.hand = hand
         self.rng = rng
         self.strokes: list[Points] = []
+        self._forms: dict[str, tuple[tuple[bool, Points], ...]] = {}  # this person's letters
+
+    def _form(self, letter: str) -> tuple[tuple[bool, Points], ...]:
+        """Return the strokes of a letter as this person always writes it."""
+        if letter not in self._forms:
+            self._forms[letter] = tuple(
+                (is_straight, control + self.rng.normal(0, self.hand.style, control.shape))
+                for is_straight, control in _glyph(letter)[1]
+            )
+        return self._forms[letter]
 
     def curve(self, points: Sequence[Sequence[float]] | Points, jitter: float = 0.0) -> None:
         """Draw a smooth stroke through the points; ``jitter`` is the standard deviation of each in pixels."""
@@ -255,15 +271,16 @@ class Pen:
         hand, rng = self.hand, self.rng
         squeeze = min(1.0, max_width / max(self.text_width(text, size), 1e-9))
         start, tilt = x, rng.normal(0, 0.006)
-        for letter in text:
+        for before, letter in zip(" " + text, text, strict=False):
             if letter == " ":
                 x += hand.word_gap * size * squeeze * rng.uniform(0.85, 1.2)
                 continue
-            width, strokes = _glyph(letter)
+            width = _glyph(letter)[0]
             scale = size / UNITS_PER_SIZE * rng.normal(1, 0.04)
+            scale *= hand.small_capitals if letter.isupper() and before.isupper() else 1
             across = scale * hand.stretch * squeeze * rng.normal(1, 0.06)
             baseline = y + size + (x - start) * tilt + rng.normal(0, hand.wander * size)
-            for is_straight, control in strokes:
+            for is_straight, control in self._form(letter):
                 points = control + rng.normal(0, hand.jitter * UNITS_PER_SIZE, control.shape)
                 points = points if is_straight else _smooth(points)
                 up = points[:, 1] - 4
@@ -320,7 +337,7 @@ def soft_noise(rng: np.random.Generator, width: int, height: int, cells: int) ->
 
 def _compose(ink: NDArray[np.float32], paper: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
     """Let the paper show through the ink: ``(H, W, 3) float32`` in 0..255."""
-    return paper * (1 - ink[..., None] * (1 - colour / 255))
+    return np.asarray(paper * (1 - ink[..., None] * (1 - colour / 255)), dtype=np.float32)
 
 
 INKS = ((38, 38, 120), (30, 32, 90), (60, 70, 150), (28, 28, 34), (45, 45, 52), (20, 24, 60), (70, 40, 120))
@@ -356,7 +373,7 @@ def scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.Image:
     """Scan the page in colour: white, slightly washed out paper, thin pale ink, hardly any noise."""
     height, width = ink.shape
     white = np.array([250, 248, 249], dtype=np.float32) + rng.uniform(-6, 5, 3).astype(np.float32)
-    paper = (1 + 0.004 * soft_noise(rng, width, height, 60))[..., None] * white
+    paper = (1 + 0.002 * soft_noise(rng, width, height, 60))[..., None] * white
     if rng.random() < 0.25:
         _rule(paper, rng)
     colour = np.array(INKS[rng.integers(len(INKS))], dtype=np.float32)
@@ -374,11 +391,12 @@ def threshold_scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.
     black = soft / 255 + 0.06 * grain > rng.uniform(0.18, 0.4)
     black |= soft_noise(rng, width, height, max(width, height) // 4) > rng.uniform(3.4, 4.6)
     if rng.random() < 0.5:
-        ragged = soft_noise(rng, width, height, 70)
+        ragged = 2 * soft_noise(rng, width, height, 60) + 1.5 * soft_noise(rng, width, height, 500)
+        ragged += np.where(soft_noise(rng, width, height, 5) > rng.normal(0, 0.7), 0, 40)  # with gaps
         for axis in rng.choice(4, size=rng.integers(1, 3), replace=False):
             depth = np.arange(height)[:, None] if axis % 2 else np.arange(width)[None, :]
             depth = depth if axis < 2 else depth[::-1, ::-1]
-            black |= depth + 3 * ragged < rng.uniform(0, 7)
+            black |= depth + ragged < rng.uniform(2, 14)
     image = np.where(black, np.float32(rng.uniform(0, 20)), np.float32(rng.uniform(250, 255)))
     return _expose(np.repeat(image[..., None], 3, axis=2), rng, noise=0.0, blur=rng.uniform(0.0, 0.5))
 
@@ -388,7 +406,6 @@ CAPTURES = (photograph, scan, threshold_scan)
 
 def _rule(paper: NDArray[np.float32], rng: np.random.Generator) -> None:
     """Print faint squares or lines on the paper, in place."""
-    height, width, _ = paper.shape
     pitch, faint = int(rng.integers(18, 46)), np.array([0.93, 0.95, 0.985], dtype=np.float32) - np.float32(rng.uniform(0, 0.04))
     paper[int(rng.integers(pitch)) :: pitch] *= faint
     if rng.random() < 0.7:

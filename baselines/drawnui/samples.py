@@ -104,8 +104,8 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
     Args:
         root: The data root; made where it is missing.
         task: ``drawnui-wireframe`` or ``drawnui-screenshot``.
-        size: Number of development wireframes, or of training screenshots; the test sets hold a quarter as many, the screenshots'
-            validation part three eighths. The default of 64 shows every class several times; very small sizes don't.
+        size: Number of development wireframes, or of training screenshots; the test sets hold a quarter as many, the
+            screenshots' validation part three eighths. The default of 64 shows every class several times; very small sizes don't.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
 
     Raises:

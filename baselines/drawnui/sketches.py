@@ -1,15 +1,13 @@
 """Hand-drawn wireframe pages with their true boxes, for the sample data set.
 
-Three layers: an *element* draws one UI element the way designers sketch it and records its box; a *block* arranges elements
-(a form field, a row of cards); a page stacks blocks in columns until the paper is full. Drawing conventions and the habits of
-the annotators (a checkbox's box covers its caption, a header's its rule, boxes are a little loose) follow real wireframes.
+A *block* arranges elements (a form field, a row of cards); a page stacks blocks in columns until the paper is full, and is then
+photographed or scanned. The habits of annotators are kept too: boxes are a little loose and end at the edge of the picture.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,39 +15,43 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.drawnui import pen as drawing
+from baselines.drawnui.elements import (
+    Extent,
+    Sketch,
+    draw_button,
+    draw_checkbox,
+    draw_datepicker,
+    draw_dropdown,
+    draw_header,
+    draw_image,
+    draw_label,
+    draw_linebreak,
+    draw_link,
+    draw_list,
+    draw_paragraph,
+    draw_radiobutton,
+    draw_rating,
+    draw_slider,
+    draw_stepperinput,
+    draw_table,
+    draw_textarea,
+    draw_textinput,
+    draw_toggle,
+    draw_video,
+)
 
-PAGE_SIZES = ((1200, 900), (1200, 900), (1200, 900), (900, 1200), (900, 1200), (900, 1260), (1600, 560), (1600, 400), (780, 1600))
+PAGE_SIZES = (
+    (1200, 900),
+    (1200, 900),
+    (1200, 900),
+    (900, 1200),
+    (900, 1200),
+    (900, 1260),
+    (1600, 560),
+    (1600, 400),
+    (780, 1600),
+)
 CAPTURE_SHARES = (0.5, 0.22, 0.28)  # photographs, scans, black-and-white scans
-
-TITLES = (
-    "Shipping Info|Your Cart|Checkout|Sign Up|Login|Our Team|Product Page|Payment|Contact us|Search results|My Account|Settings|"
-    "Latest News|Write Review|Order Summary|Dashboard|Gallery|About us|Pricing|Blog|Book a room|Delivery options|Welcome back|"
-    "User Accounts|Edit profile|Messages|Weekly report|Language options|What do you like?|Buscar vuelos|Datos personales|Features"
-).split("|")
-LABELS = (
-    "First Name|Last Name|E-mail|Phone|Password|Address|City|Country|Zip Code|Company|Date|Price|Quantity|Total|Subtotal|Item|"
-    "Card number|Description|Product 1|Product 2|$10.00|$24.9|$ 99.99|2 items|1 item|5-6 days|Status|Source|Name:|Age:|Color|Size|"
-    "Manufacturer|Job Title|Category|45 reviews|10% off|How old are you?|Where do you live?|Nombre|Pais|Hora|Title|Author|Tags:|"
-    "Free delivery|Promo code|Discount|Rooms|From|To|Step 2 of 3|20/12/2020|Remember|In stock|User 1|Mate Two|Subject|Message"
-).split("|")
-OPTIONS = (
-    "Red|Blue|White|Express|Standard|Free|Credit card|Paypal|Bank transfer|English|French|German|Spanish|Remember me|I agree|"
-    "Option 1|Option 2|Option 3|Single|Double|Football|Tennis|Chess|Coding|Reading|Comedy|Action|Java|PHP|Python|Item A|Item B|"
-    "Check item 1|Choice 4|Subscribe|Yes|No|Maybe|Male|Female|Small|Large|Terms and conditions|Accept cookies|Never|Always"
-).split("|")
-ACTIONS = (
-    "Submit|Login|Sign up|Buy now|Add to cart|Next|Back|Cancel|OK|Save|Delete|Search|Send|Continue|Subscribe|Read more|Find out more|"
-    "Next step|Proceed to checkout|Apply|Upload|Register|Accept|Details|Book|Edit|Get started|Download|Pay|Aceptar|Siguiente|Filter"
-).split("|")
-LINKS = (
-    "Details|More|Edit|Home|About|Contact|View all|Forgot password?|Help|My Account|Blog|News|Terms|Products|Services|Delete|Prices|"
-    "Sign in|Log out|Privacy|Go to details|Share|FAQ|See map|Change|Menu|Shop|Back to top"
-).split("|")
-HINTS = "Your e-mail|Type your name...|Search|United States|Choose|Select|YYYY|MM|Madrid|Today|Select range|All|Price|2020".split("|")
-WORDS = (
-    "this is the best team ever we work on web pages and draw them by hand amazing deals every week in your inbox with a short "
-    "text about our product that you can read in one minute the order will arrive soon thank you for your visit more to come"
-).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,410 +69,32 @@ class Page:
     names: tuple[str, ...]
 
 
-class Sketch:
-    """A page while it is drawn: the pen, the text size, and which strokes belong to which element."""
-
-    def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
-        self.rng = rng
-        self.width, self.height = width, height
-        scale = max(width, height) / 1200
-        self.unit = scale * rng.uniform(23, 46) * (0.8 if width < height else 1.0)  # height of a capital of a label
-        self.pen = drawing.Pen(drawing.Hand.draw(rng, scale), rng)
-        self.marked: list[tuple[str, int, int]] = []  # class name, first stroke, stroke after the last
-
-    @contextmanager
-    def element(self, name: str) -> Iterator[None]:
-        """Record that the strokes drawn inside belong to one element; elements may be nested."""
-        start = len(self.pen.strokes)
-        yield
-        self.marked.append((name, start, len(self.pen.strokes)))
-
-    def pick(self, texts: Sequence[str], max_width: float, size: float) -> str:
-        """Pick a text that fits without squeezing much, in this person's way of writing."""
-        for _ in range(4):
-            text = texts[self.rng.integers(len(texts))]
-            if self.pen.text_width(text, size) <= 1.1 * max_width:
-                break
-        return text.upper() if self.rng.random() < self.pen.hand.capitals else text
-
-    def chance(self, probability: float) -> bool:
-        """Toss a coin."""
-        return bool(self.rng.random() < probability)
-
-    def undo(self, strokes: int, marked: int) -> None:
-        """Take back everything after the given numbers of strokes and elements."""
-        del self.pen.strokes[strokes:]
-        del self.marked[marked:]
-
-
-# --- Elements. Each draws at (x, y), keeps to `width` pixels, and returns the width and height it used. -------------------------
-
-Extent = tuple[float, float]
-
-
-def draw_label(s: Sketch, x: float, y: float, width: float, texts: Sequence[str] = LABELS, name: str = "label") -> Extent:
-    size = s.unit * s.rng.uniform(0.9, 1.1)
-    with s.element(name):
-        used = s.pen.text(x, y, s.pick(texts, width, size), size, width)
-    return used, size * 1.3
-
-
-def draw_header(s: Sketch, x: float, y: float, width: float) -> Extent:
-    size = s.unit * s.rng.uniform(1.15, 1.7)
-    with s.element("header"):
-        used = s.pen.text(x, y, s.pick(TITLES, width, size), size, width)
-        style = s.rng.random()
-        if style < 0.3:  # a rule over the whole width belongs to the header
-            s.pen.line(x, y + size * 1.6, x + width, y + size * 1.6)
-            used = width
-        elif style < 0.45:
-            s.pen.line(x, y + size * 1.5, x + used, y + size * 1.5)
-    return used, size * 1.7
-
-
-def draw_paragraph(s: Sketch, x: float, y: float, width: float, lines: int | None = None) -> Extent:
-    lines = lines or int(s.rng.integers(2, 6))
-    pitch = s.unit * s.rng.uniform(0.7, 1.15)
-    style = s.rng.choice(["rules", "words", "scribble"], p=[0.62, 0.26, 0.12])
-    with s.element("paragraph"):
-        if style == "words":
-            size = s.unit * 0.8
-            pitch = size * 1.7
-            for number in range(lines):
-                words: list[str] = []
-                while s.pen.text_width(" ".join(words), size) < width * (0.8 if number < lines - 1 else 0.4):
-                    words.append(WORDS[s.rng.integers(len(WORDS))])
-                s.pen.text(x, y + number * pitch, " ".join(words), size, width)
-        else:
-            for number in range(lines):
-                end = width * (s.rng.uniform(0.86, 1) if number < lines - 1 else s.rng.uniform(0.4, 1))
-                line_y = y + (number + 0.4) * pitch
-                if style == "rules":
-                    s.pen.line(x + s.rng.normal(0, 0.01) * width, line_y, x + end, line_y)
-                else:
-                    across = np.arange(0, max(end, s.unit), s.unit * 0.32)
-                    waves = line_y + 0.16 * s.unit * np.where(np.arange(len(across)) % 2, 1, -1)
-                    s.pen.curve(np.stack([x + across, waves], axis=1), jitter=0.05 * s.unit)
-    return width, lines * pitch
-
-
-def draw_link(s: Sketch, x: float, y: float, width: float) -> Extent:
-    size = s.unit * s.rng.uniform(0.85, 1.05)
-    with s.element("link"):
-        used = s.pen.text(x, y, s.pick(LINKS, width * 0.9, size), size, width * 0.9)
-        style = s.rng.random()
-        if style < 0.85:
-            s.pen.line(x, y + size * 1.35, x + used, y + size * 1.35)
-        else:
-            s.pen.text(x + used + 0.3 * size, y, ">", size)
-            used += 0.8 * size
-    return used, size * 1.5
-
-
-def draw_button(s: Sketch, x: float, y: float, width: float, texts: Sequence[str] = ACTIONS) -> Extent:
-    size = s.unit * s.rng.uniform(0.85, 1.05)
-    text = s.pick(texts, width * 0.8, size)
-    text_width = min(s.pen.text_width(text, size), width * 0.85)
-    box_width = min(width, text_width + size * s.rng.uniform(0.8, 5)) if s.chance(0.8) else width
-    height = size * s.rng.uniform(1.7, 2.6)
-    with s.element("button"):
-        if s.chance(0.2):
-            _rounded_box(s, x, y, box_width, height)
-        else:
-            s.pen.box(x, y, box_width, height)
-        if s.chance(0.08):  # a second outline, or a shadow
-            s.pen.line(x + 4, y + height + 5, x + box_width + 4, y + height + 5)
-        left = x + (box_width - text_width) / 2 + s.rng.normal(0, 0.15) * size
-        s.pen.text(max(left, x + 0.2 * size), y + (height - size) / 2 - 0.05 * size, text, size, text_width)
-    return box_width, height
-
-
-def _rounded_box(s: Sketch, x: float, y: float, width: float, height: float) -> None:
-    corner = 0.5 * min(width, height) * s.rng.uniform(0.5, 1)
-    left, right, top, bottom = x, x + width, y, y + height
-    ring = [
-        *((left + corner, top), ((left + right) / 2, top), (right - corner, top), (right - corner * 0.3, top + corner * 0.3)),
-        *((right, top + corner), (right, bottom - corner), (right - corner * 0.3, bottom - corner * 0.3)),
-        *((right - corner, bottom), ((left + right) / 2, bottom), (left + corner, bottom)),
-        *((left + corner * 0.3, bottom - corner * 0.3), (left, bottom - corner), (left, top + corner)),
-        *((left + corner * 0.3, top + corner * 0.3), (left + corner * 1.2, top - 1)),
-    ]
-    s.pen.curve(ring, jitter=0.012 * height)
-
-
-def draw_textinput(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(1.3, 2.2)
-    with s.element("textinput"):
-        s.pen.box(x, y, width, height)
-        if s.chance(0.3):
-            size = min(s.unit * 0.8, height * 0.55)
-            s.pen.text(x + 0.5 * size, y + (height - size) / 2, s.pick(HINTS, width * 0.8, size), size, width * 0.8)
-        if s.chance(0.08):  # a magnifying glass
-            lens = height * 0.4
-            s.pen.ellipse(x + width - 2 * lens, y + 0.2 * height, lens, lens)
-            s.pen.line(x + width - 1.1 * lens, y + 0.2 * height + lens, x + width - 0.6 * lens, y + 0.2 * height + 1.4 * lens)
-    return width, height
-
-
-def draw_textarea(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(3.5, 6)
-    with s.element("textarea"):
-        s.pen.box(x, y, width, height)
-        for offset in range(int(s.rng.integers(1, 4))):  # the grip in the lower right corner
-            grip = s.unit * (0.35 + 0.3 * offset)
-            s.pen.line(x + width - grip, y + height - 3, x + width - 3, y + height - grip)
-        if s.chance(0.5):
-            s.pen.text(x + 0.5 * s.unit, y + 0.5 * s.unit, s.pick(HINTS, width * 0.8, s.unit), 0.8 * s.unit, width * 0.8)
-    return width, height
-
-
-def _triangle(s: Sketch, x: float, y: float, size: float) -> None:
-    """A triangle that points down, or a tick in its place, in a square of the given size."""
-    corners = [(x, y + 0.1 * size), (x + size, y + 0.1 * size), (x + size / 2, y + 0.9 * size)]
-    style = s.rng.random()
-    if style < 0.25:
-        s.pen.line(*corners[0], *corners[2])
-        s.pen.line(*corners[2], *corners[1])
-        return
-    for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-        s.pen.line(*start, *end)
-    if style > 0.7:
-        for level in np.linspace(0.2, 0.8, max(2, int(size / (2 * s.pen.hand.radius)))):
-            s.pen.line(x + size * level / 2, y + size * level, x + size * (1 - level / 2), y + size * level)
-
-
-def draw_dropdown(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(1.3, 2.0)
-    with s.element("dropdown"):
-        s.pen.box(x, y, width, height)
-        if s.chance(0.85):
-            s.pen.line(x + width - height, y, x + width - height, y + height)
-        mark = height * s.rng.uniform(0.35, 0.55)
-        _triangle(s, x + width - (height + mark) / 2, y + (height - mark) / 2, mark)
-        if s.chance(0.65):
-            size = min(s.unit * 0.85, height * 0.55)
-            room = width - height - size
-            s.pen.text(x + 0.5 * size, y + (height - size) / 2, s.pick(HINTS + OPTIONS, room, size), size, max(room, size))
-    return width, height
-
-
-def draw_datepicker(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(1.6, 2.1)
-    icon = height * 0.6
-    left, top = x + width - 1.25 * icon, y + 0.2 * height
-    with s.element("datepicker"):
-        s.pen.box(x, y, width, height)
-        s.pen.box(left, top, icon, icon)
-        s.pen.line(left, top + icon * 0.3, left + icon, top + icon * 0.3)
-        for share in (0.3, 0.7):
-            s.pen.line(left + share * icon, top - 0.15 * icon, left + share * icon, top + 0.12 * icon)
-        for row in (0.5, 0.75):
-            for column in (0.25, 0.5, 0.75):
-                s.pen.line(left + column * icon - 1, top + row * icon, left + column * icon + 1, top + row * icon + 1)
-        size = s.unit * 0.8
-        text = s.pick(("dd/mm/yyyy", "12/05/2020", "01/01/21", "Date"), width - 2 * icon, size)
-        s.pen.text(x + 0.4 * size, y + (height - size) / 2, text, size, max(width - 2 * icon, size))
-    return width, height
-
-
-def draw_stepperinput(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(1.5, 2)
-    width = min(width, height * s.rng.uniform(3, 4.5))
-    size = s.unit * 0.85
-    text = str(s.rng.integers(0, 13))
-    with s.element("stepperinput"):
-        s.pen.box(x, y, width, height)
-        s.pen.line(x + height, y, x + height, y + height)
-        s.pen.line(x + width - height, y, x + width - height, y + height)
-        for sign, left in (("-", x + 0.3 * height), ("+", x + width - 0.7 * height)):
-            s.pen.text(left, y + (height - size) / 2, sign, size, 0.5 * height)
-        s.pen.text(x + (width - s.pen.text_width(text, size)) / 2, y + (height - size) / 2, text, size)
-    return width, height
-
-
-def draw_checkbox(s: Sketch, x: float, y: float, width: float) -> Extent:
-    size = s.unit * s.rng.uniform(0.9, 1.05)
-    side = size * s.rng.uniform(0.9, 1.3)
-    with s.element("checkbox"):
-        s.pen.box(x, y, side, side)
-        if s.chance(0.35):
-            if s.chance(0.75):
-                s.pen.curve([(x + 0.2 * side, y + 0.5 * side), (x + 0.45 * side, y + 0.85 * side), (x + 1.1 * side, y - 0.05 * side)])
-            else:
-                s.pen.line(x + 0.15 * side, y + 0.15 * side, x + 0.85 * side, y + 0.85 * side)
-                s.pen.line(x + 0.85 * side, y + 0.15 * side, x + 0.15 * side, y + 0.85 * side)
-        gap = size * s.rng.uniform(0.5, 0.9)
-        used = s.pen.text(x + side + gap, y, s.pick(OPTIONS, width - side - gap, size), size, width - side - gap)
-    return side + gap + used, max(side, size * 1.3)
-
-
-def draw_radiobutton(s: Sketch, x: float, y: float, width: float) -> Extent:
-    size = s.unit * s.rng.uniform(0.9, 1.05)
-    side = size * s.rng.uniform(0.7, 1.1)
-    top = y + (size - side) / 2
-    with s.element("radiobutton"):
-        s.pen.ellipse(x, top, side * s.rng.uniform(1, 1.2), side)
-        if s.chance(0.35):
-            s.pen.fill(x + 0.3 * side, top + 0.3 * side, 0.45 * side, 0.45 * side)
-        gap = size * s.rng.uniform(0.5, 0.9)
-        used = s.pen.text(x + side + gap, y, s.pick(OPTIONS, width - side - gap, size), size, width - side - gap)
-    return side + gap + used, max(side, size * 1.3)
-
-
-def draw_toggle(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = s.unit * s.rng.uniform(1, 1.35)
-    length = height * s.rng.uniform(1.8, 2.3)
-    with s.element("toggle"):
-        _rounded_box(s, x, y, length, height)
-        knob = x + (length - height if s.chance(0.5) else 0)
-        s.pen.ellipse(knob + 0.08 * height, y + 0.08 * height, 0.84 * height, 0.84 * height)
-        if s.chance(0.4):
-            s.pen.fill(knob + 0.12 * height, y + 0.12 * height, 0.76 * height, 0.76 * height)
-    return length, height
-
-
-def draw_slider(s: Sketch, x: float, y: float, width: float) -> Extent:
-    knob = s.unit * s.rng.uniform(0.6, 0.95)
-    middle, share = y + knob / 2, s.rng.uniform(0.15, 0.85)
-    with s.element("slider"):
-        centre = x + share * width
-        s.pen.line(x, middle, centre - knob / 2, middle)
-        s.pen.line(centre + knob / 2, middle, x + width, middle)
-        s.pen.ellipse(centre - knob / 2, y, knob, knob)
-        if s.chance(0.4):
-            s.pen.fill(centre - knob / 2, y, knob, knob)
-        if s.chance(0.4):
-            for end in (x, x + width):
-                s.pen.line(end, middle - 0.3 * knob, end, middle + 0.3 * knob)
-    return width, knob
-
-
-def draw_rating(s: Sketch, x: float, y: float, width: float) -> Extent:
-    size = min(s.unit * s.rng.uniform(1.1, 1.6), width / 6)
-    filled = s.rng.integers(0, 6)
-    with s.element("rating"):
-        for number in range(5):
-            _star(s, x + number * 1.2 * size + size / 2, y + size / 2, size / 2, filled=number < filled)
-    return 5.8 * size, size
-
-
-def _star(s: Sketch, x: float, y: float, radius: float, *, filled: bool) -> None:
-    angles = np.arange(11) * math.pi / 5 - math.pi / 2 + s.rng.normal(0, 0.06)
-    radii = np.where(np.arange(11) % 2, 0.45, 1.0) * radius
-    points = np.stack([x + np.cos(angles) * radii, y + np.sin(angles) * radii], axis=1)
-    s.pen.strokes.append(points + s.rng.normal(0, 0.05 * radius, points.shape))
-    if filled:
-        s.pen.fill(x - 0.6 * radius, y - 0.55 * radius, 1.2 * radius, 1.15 * radius)
-
-
-def draw_image(s: Sketch, x: float, y: float, width: float, height: float | None = None) -> Extent:
-    height = height or min(width * s.rng.uniform(0.6, 1.2), s.unit * 9)
-    style = s.rng.random()
-    with s.element("image"):
-        if style < 0.1 and width < s.unit * 9:  # a portrait
-            side = min(width, height)
-            s.pen.ellipse(x, y, side, side)
-            if s.chance(0.6):
-                s.pen.ellipse(x + 0.35 * side, y + 0.18 * side, 0.3 * side, 0.32 * side)
-                s.pen.curve([(x + 0.2 * side, y + 0.9 * side), (x + 0.35 * side, y + 0.58 * side), (x + 0.65 * side, y + 0.58 * side), (x + 0.82 * side, y + 0.88 * side)])
-            return side, side
-        s.pen.box(x, y, width, height)
-        if style < 0.88:
-            inset = s.rng.uniform(0, 0.06)
-            s.pen.line(x + inset * width, y + inset * height, x + (1 - inset) * width, y + (1 - inset) * height)
-            s.pen.line(x + (1 - inset) * width, y + inset * height, x + inset * width, y + (1 - inset) * height)
-        else:  # mountains and a sun
-            peaks = [(0.02, 0.8), (0.3, 0.4), (0.5, 0.7), (0.7, 0.5), (0.98, 0.85)]
-            s.pen.strokes.append(np.array([(x + px * width, y + py * height) for px, py in peaks]))
-            sun = 0.18 * min(width, height)
-            s.pen.ellipse(x + 0.7 * width, y + 0.12 * height, sun, sun)
-    return width, height
-
-
-def draw_video(s: Sketch, x: float, y: float, width: float) -> Extent:
-    height = min(width * s.rng.uniform(0.5, 0.75), s.unit * 10)
-    side = min(width, height) * s.rng.uniform(0.22, 0.36)
-    left, top = x + (width - side) / 2, y + (height - side) / 2
-    with s.element("video"):
-        s.pen.box(x, y, width, height)
-        corners = [(left + 0.15 * side, top), (left + side, top + side / 2), (left + 0.15 * side, top + side)]
-        for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-            s.pen.line(*start, *end)
-        if s.chance(0.4):
-            s.pen.ellipse(left - 0.4 * side, top - 0.4 * side, 1.8 * side, 1.8 * side)
-        if s.chance(0.3):  # the bar with the position
-            s.pen.line(x + 0.06 * width, y + 0.9 * height, x + 0.94 * width, y + 0.9 * height)
-    return width, height
-
-
-def draw_list(s: Sketch, x: float, y: float, width: float) -> Extent:
-    count, pitch = int(s.rng.integers(3, 6)), s.unit * s.rng.uniform(1.4, 1.9)
-    numbered, written = s.chance(0.3), s.chance(0.6)
-    size, used = s.unit * 0.85, 0.0
-    with s.element("list"):
-        for number in range(count):
-            top = y + number * pitch
-            if numbered:
-                s.pen.text(x, top, f"{number + 1}.", size)
-            else:
-                s.pen.fill(x, top + 0.35 * size, 0.28 * size, 0.28 * size)
-            room = width - 1.4 * size
-            if written:
-                length = s.pen.text(x + 1.4 * size, top, s.pick(LABELS + OPTIONS, room, size), size, room)
-            else:
-                length = room * s.rng.uniform(0.6, 1)
-                s.pen.line(x + 1.4 * size, top + 0.5 * size, x + 1.4 * size + length, top + 0.5 * size)
-            used = max(used, length + 1.4 * size)
-    return used, count * pitch
-
-
-def draw_table(s: Sketch, x: float, y: float, width: float) -> Extent:
-    columns, rows = int(s.rng.integers(2, 5)), int(s.rng.integers(3, 6))
-    pitch, cell, size = s.unit * s.rng.uniform(1.6, 2.2), width / columns, s.unit * 0.8
-    with s.element("table"):
-        s.pen.box(x, y, width, rows * pitch)
-        for row in range(1, rows):
-            s.pen.line(x, y + row * pitch, x + width, y + row * pitch)
-        for column in range(1, columns):
-            s.pen.line(x + column * cell, y, x + column * cell, y + rows * pitch)
-        for row in range(rows):
-            for column in range(columns):
-                left, middle = x + column * cell + 0.3 * size, y + (row + 0.5) * pitch
-                if row == 0 or s.chance(0.25):
-                    s.pen.text(left, middle - size / 2, s.pick(LABELS, 0.8 * cell, size), size, cell - 0.7 * size)
-                elif s.chance(0.7):
-                    s.pen.line(left, middle, left + cell * s.rng.uniform(0.4, 0.8), middle)
-    return width, rows * pitch
-
-
-def draw_linebreak(s: Sketch, x: float, y: float, width: float) -> Extent:
-    with s.element("linebreak"):
-        s.pen.line(x, y + 0.2 * s.unit, x + width, y + 0.2 * s.unit)
-    return width, 0.4 * s.unit
-
-
-# --- Blocks. Each fills a column from (x, y) downwards and returns the y where it ends. -----------------------------------------
+# --- Blocks. Each fills a column from (x, y) downwards and returns the y where it ends. ---
 
 Block = Callable[[Sketch, float, float, float], float]
 
 
 def stack(s: Sketch, x: float, y: float, width: float, *elements: Callable[..., Extent]) -> float:
+    """Draw elements below each other and return the y below the last."""
     for element in elements:
         y += element(s, x, y, width)[1] + s.unit * s.rng.uniform(0.5, 1.0)
     return y
 
 
 def block_title(s: Sketch, x: float, y: float, width: float) -> float:
+    """A header."""
     return y + draw_header(s, x, y, width)[1] + s.unit * s.rng.uniform(0.5, 1.2)
 
 
 def block_text(s: Sketch, x: float, y: float, width: float) -> float:
+    """A paragraph, perhaps under a title."""
     if s.chance(0.4):
         y += (draw_header if s.chance(0.6) else draw_label)(s, x, y, width)[1] + 0.5 * s.unit
     return stack(s, x, y, width * s.rng.uniform(0.7, 1), draw_paragraph)
 
 
 def block_rule(s: Sketch, x: float, y: float, width: float) -> float:
+    """A rule."""
     return stack(s, x, y, width, draw_linebreak)
 
 
@@ -490,10 +114,11 @@ def _field(*inputs: Callable[..., Extent]) -> Block:
     return block
 
 
-block_field = _field(draw_textinput, draw_textinput, draw_textinput, draw_dropdown)
+block_field = _field(draw_textinput, draw_textinput, draw_dropdown)
 
 
 def block_two_fields(s: Sketch, x: float, y: float, width: float) -> float:
+    """Two fields beside each other, where there is room."""
     if width < s.unit * 18:
         return block_field(s, x, y, width)
     half = (width - 1.5 * s.unit) / 2
@@ -523,6 +148,7 @@ def _choices(draw: Callable[..., Extent]) -> Block:
 
 
 def block_buttons(s: Sketch, x: float, y: float, width: float) -> float:
+    """A row of up to three buttons."""
     count = min(int(s.rng.integers(1, 4)), max(1, int(width / (s.unit * 8))))
     slot, bottom = width / count, y
     for number in range(count):
@@ -532,6 +158,7 @@ def block_buttons(s: Sketch, x: float, y: float, width: float) -> float:
 
 
 def block_links(s: Sketch, x: float, y: float, width: float) -> float:
+    """A row of links."""
     count = max(1, min(int(s.rng.integers(2, 6)), int(width / (s.unit * 5))))
     for number in range(count):
         draw_link(s, x + number * width / count, y, width / count - s.unit)
@@ -589,6 +216,7 @@ CARD_PARTS = (
 
 
 def block_cards(s: Sketch, x: float, y: float, width: float) -> float:
+    """Up to four cards of the same kind beside each other."""
     count = max(1, min(int(s.rng.integers(2, 5)), int(width / (s.unit * 7))))
     gap, framed = s.unit * s.rng.uniform(0.8, 1.6), s.chance(0.55)
     parts = CARD_PARTS[s.rng.integers(len(CARD_PARTS))]
@@ -608,18 +236,32 @@ def block_dialog(s: Sketch, x: float, y: float, width: float) -> float:
     return bottom + s.unit
 
 
+def _quantity(s: Sketch, x: float, y: float, width: float) -> Extent:
+    """A number between two small buttons."""
+    side = min(s.unit * s.rng.uniform(1.1, 1.5), width / 4.2)
+    for place, sign in ((0.0, "-"), (3.2 * side, "+")):
+        with s.element("button"):
+            s.pen.box(x + place, y, side, side)
+            s.pen.text(x + place + 0.25 * side, y + 0.1 * side, sign, 0.8 * side, 0.5 * side)
+    with s.element("label"):
+        s.pen.text(x + 1.9 * side, y + 0.1 * side, str(s.rng.integers(1, 10)), 0.8 * side)
+    return 4.2 * side, side
+
+
 def block_rows(s: Sketch, x: float, y: float, width: float) -> float:
     """Rows of labels in columns, perhaps with a picture in front, a link at the end and rules between."""
     columns = max(1, min(int(s.rng.integers(2, 4)), int(width / (s.unit * 7))))
-    picture, ruled, last_is_link = s.chance(0.3), s.chance(0.4), s.chance(0.3)
+    picture, ruled = s.chance(0.3), s.chance(0.4)
+    draws: list[Callable[..., Extent]] = [draw_label] * columns
+    if columns > 1 and s.chance(0.5):
+        draws[-1] = draw_link if s.chance(0.6) else _quantity
     for _ in range(int(s.rng.integers(2, 5))):
         left, height = x, 2 * s.unit
         if picture:
             _, height = draw_image(s, x, y, 3 * s.unit, 3 * s.unit)
             left += 4 * s.unit
         cell = (x + width - left) / columns
-        for column in range(columns):
-            draw = draw_link if last_is_link and column == columns - 1 else draw_label
+        for column, draw in enumerate(draws):
             draw(s, left + column * cell, y + 0.3 * s.unit, cell - s.unit)
         y += height + 0.4 * s.unit
         if ruled:
@@ -628,6 +270,7 @@ def block_rows(s: Sketch, x: float, y: float, width: float) -> float:
 
 
 def block_image(s: Sketch, x: float, y: float, width: float) -> float:
+    """A picture."""
     return stack(s, x, y, min(width, s.unit * s.rng.uniform(6, 16)), draw_image)
 
 
@@ -675,7 +318,7 @@ def _fill(s: Sketch, x: float, y: float, width: float, bottom: float, first: Seq
     weights = np.array([weight for _, weight in COMMON])
     queue = list(first)
     misses = 0
-    while misses < 3 and bottom - y > 2 * s.unit:
+    while misses < 5 and bottom - y > 2 * s.unit:
         block = queue.pop(0) if queue else COMMON[s.rng.choice(len(COMMON), p=weights / weights.sum())][0]
         mark = len(s.pen.strokes), len(s.marked)
         end = block(s, x, y, width)
@@ -705,6 +348,8 @@ def draw_sketch(rng: np.random.Generator, number: int) -> Sketch:
     for column, column_width in enumerate(widths):
         _fill(s, x, y, float(column_width), bottom, rare if column == place else [])
         x += column_width + gap
+        if column < columns - 1 and s.chance(0.12):  # a line between columns is no element
+            s.pen.line(x - gap / 2, y, x - gap / 2, bottom)
     if not s.marked:
         block_title(s, margin_x, margin_y, inner)
     return s
@@ -722,7 +367,7 @@ def _tilt(rng: np.random.Generator, width: int, height: int) -> Callable[[drawin
     def apply(points: drawing.Points) -> drawing.Points:
         centred = points - centre
         depth = 1 + centred[:, :1] * (lean_x / centre[0]) + centred[:, 1:] * (lean_y / centre[1])
-        return (centred @ turn.T) / depth + centre + shift
+        return np.asarray((centred @ turn.T) / depth + centre + shift)
 
     return apply
 

@@ -7,6 +7,7 @@ font that comes with Pillow, so that it looks the same on every machine.
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,14 +25,16 @@ MAX_HEIGHT = 1800
 BLANK_EVERY, BLANK_FIRST = 24, 7  # pages of an uncleaned part that are blank: 7, 31, 55, …
 
 HEADINGS = (
-    "Build better products together|Our services|Latest articles|Why people choose us|A simple plan for every team|Get in touch|"
-    "Meet the people behind it|Fresh bread, every morning|Explore the old town|Recent projects|What our guests say|Opening hours|"
-    "Handmade furniture since 1978|Learn at your own pace|Plan your next trip|How it works|Frequently asked questions|New arrivals|"
-    "The annual report is here|Weekend in the mountains|Your health, our mission|Start your free trial|From our kitchen|Events"
+    "Build better products together|Our services|Latest articles|Why people choose us|A simple plan for every team|"
+    "Get in touch|Meet the people behind it|Fresh bread, every morning|Explore the old town|Recent projects|"
+    "What our guests say|Opening hours|Handmade furniture since 1978|Learn at your own pace|Plan your next trip|"
+    "How it works|Frequently asked questions|New arrivals|The annual report is here|Weekend in the mountains|"
+    "Your health, our mission|Start your free trial|From our kitchen|Events"
 ).split("|")
 SHORT = (
-    "Fast delivery|Fair prices|Open source|Oak table|Blue lamp|Running shoes|City tour|Harbour view|Green tea|Design|Support|Team|"
-    "Security|Analytics|Wool scarf|Garden chair|Photography|Basic|Professional|Consulting|Accounting|Workshops|Quiet rooms|Travel bag"
+    "Fast delivery|Fair prices|Open source|Oak table|Blue lamp|Running shoes|City tour|Harbour view|Green tea|Design|"
+    "Support|Team|Security|Analytics|Wool scarf|Garden chair|Photography|Basic|Professional|Consulting|Accounting|"
+    "Workshops|Quiet rooms|Travel bag"
 ).split("|")
 SENTENCES = (
     "We help small companies tell their story on the web.|Every order leaves our workshop within two days.|"
@@ -45,16 +48,23 @@ SENTENCES = (
     "Save your work and carry on from any device.|Prices include breakfast and all local taxes."
 ).split("|")
 LINKS = (
-    "Home|About us|Services|Products|Blog|Contact|Careers|Press|Help center|Pricing|Privacy|Terms of use|Sign in|Gallery|Events|News|"
-    "Locations|Partners|Imprint|Newsletter|Sitemap|Returns|Shipping|Documentation|Community|Read more|Learn more|See all"
+    "Home|About us|Services|Products|Blog|Contact|Careers|Press|Help center|Pricing|Privacy|Terms of use|Sign in|Gallery|"
+    "Events|News|Locations|Partners|Imprint|Newsletter|Sitemap|Returns|Shipping|Documentation|Community|Read more|"
+    "Learn more|See all"
 ).split("|")
 ACTIONS = (
-    "Get started|Buy now|Learn more|Sign up|Book a room|Contact us|Add to cart|Subscribe|Send message|Try it free|Download|Search|"
-    "View details|Reserve a table|Log in|Submit|Order online|Continue"
+    "Get started|Buy now|Learn more|Sign up|Book a room|Contact us|Add to cart|Subscribe|Send message|Try it free|Download|"
+    "Search|View details|Reserve a table|Log in|Submit|Order online|Continue"
 ).split("|")
-FORM_TITLES = "Contact us|Book your stay|Create an account|Request a quote|Leave a message|Reserve a table|Join the course".split("|")
+FORM_TITLES = (
+    "Contact us|Book your stay|Create an account|Request a quote|Leave a message|Reserve a table|Join the course".split("|")
+)
 FORM_ACTIONS = "Send|Submit|Sign up|Continue|Send message|Register".split("|")
-FIELDS = "Name|E-mail address|Phone number|Company|Subject|Password|City|Postal code|Date of arrival|Number of guests|Search".split("|")
+FIELDS = (
+    "Name|E-mail address|Phone number|Company|Subject|Password|City|Postal code|Date of arrival|Number of guests|Search".split(
+        "|"
+    )
+)
 BRANDS = "northwind|Halden & Co|Lumio|KORALLE|Papaya|stonebridge|Ostra|Fennel|BRIGHTSIDE|Marlow".split("|")
 
 Colour = tuple[int, int, int]
@@ -98,8 +108,7 @@ class Theme:
 
 def _hue(hue: float, saturation: float, value: float) -> Colour:
     """Convert HSV in [0, 1] to bytes."""
-    channels = [value * (1 - saturation * min(max(abs((hue * 6 + shift) % 6 - 3) - 1, 0), 1)) for shift in (3, 1, 5)]
-    red, green, blue = (round(255 * (value - (channel - value * (1 - saturation)))) for channel in channels)
+    red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
     return red, green, blue
 
 
@@ -115,6 +124,7 @@ class Canvas:
         self.rng = rng
         self.width = width
         self.theme = Theme.draw(rng, width)
+        self.brand = BRANDS[rng.integers(len(BRANDS))]
         self.image = Image.new("RGB", (width, MAX_HEIGHT + 1200), self.theme.background)
         self.pen = ImageDraw.Draw(self.image)
         self.marked: list[tuple[str, tuple[float, float, float, float]]] = []
@@ -126,7 +136,7 @@ class Canvas:
 
     def pick(self, texts: Sequence[str]) -> str:
         """Pick a text."""
-        return texts[self.rng.integers(len(texts))]
+        return texts[int(self.rng.integers(len(texts)))]
 
     def chance(self, probability: float) -> bool:
         """Toss a coin."""
@@ -141,7 +151,17 @@ class Canvas:
         return tuple(self.pen.textbbox((x, y), text, font=font))
 
     def lines(
-        self, name: str, x: float, y: float, width: float, text: str, size: int, colour: Colour, *, bold: bool = False, centred: bool = False
+        self,
+        name: str,
+        x: float,
+        y: float,
+        width: float,
+        text: str,
+        size: int,
+        colour: Colour,
+        *,
+        bold: bool = False,
+        centred: bool = False,
     ) -> float:
         """Write a text in as many lines as it needs, record its box, and return the y below it."""
         font, spacing = _font(size), 1.25 if bold else 1.5
@@ -161,16 +181,26 @@ class Canvas:
         self.mark(name, *ink[:, :2].min(axis=0), *ink[:, 2:].max(axis=0))
         return y + (len(rows) + 1) * size * spacing
 
-    def heading(self, x: float, y: float, width: float, size: int, colour: Colour | None = None, *, centred: bool = False) -> float:
+    def heading(
+        self, x: float, y: float, width: float, size: int, colour: Colour | None = None, *, centred: bool = False
+    ) -> float:
         """Write a heading; return the y below it."""
         size = min(size, max(self.theme.font + 2, int(width / 9)))
-        return self.lines("heading", x, y, width, self.pick(HEADINGS), size, colour or self.theme.ink, bold=True, centred=centred) + size * 0.35
+        return (
+            self.lines("heading", x, y, width, self.pick(HEADINGS), size, colour or self.theme.ink, bold=True, centred=centred)
+            + size * 0.35
+        )
 
-    def text(self, x: float, y: float, width: float, sentences: int, colour: Colour | None = None, *, centred: bool = False) -> float:
+    def text(
+        self, x: float, y: float, width: float, sentences: int, colour: Colour | None = None, *, centred: bool = False
+    ) -> float:
         """Write a paragraph; return the y below it."""
         chosen = self.rng.choice(len(SENTENCES), sentences, replace=False)
         text = " ".join(SENTENCES[index] for index in chosen)
-        return self.lines("text", x, y, width, text, self.theme.font, colour or self.theme.muted, centred=centred) + self.theme.font * 0.7
+        return (
+            self.lines("text", x, y, width, text, self.theme.font, colour or self.theme.muted, centred=centred)
+            + self.theme.font * 0.7
+        )
 
     def link(self, x: float, y: float, text: str, colour: Colour | None = None, *, underlined: bool = False) -> float:
         """Write a link; return the x behind it."""
@@ -180,7 +210,9 @@ class Canvas:
         self.mark("link", x0, y0, x1, y1 + (3 if underlined else 0))
         return x1
 
-    def button(self, x: float, y: float, text: str | None = None, width: float = 0, *, ghost: bool = False) -> tuple[float, float]:
+    def button(
+        self, x: float, y: float, text: str | None = None, width: float = 0, *, ghost: bool = False
+    ) -> tuple[float, float]:
         """Draw a button, as wide as its text needs or wider; return its right and lower ends."""
         theme, text = self.theme, text or self.pick(ACTIONS)
         size = theme.font
@@ -197,7 +229,9 @@ class Canvas:
         """Draw an input field; return the y below it."""
         theme = self.theme
         box = (round(x), round(y), round(x + width), round(y + theme.font * (0.9 + 1.5 * rows)))
-        self.pen.rounded_rectangle(box, min(theme.corner, 8), fill=_mix(theme.background, (255, 255, 255), 0.06), outline=theme.border)
+        self.pen.rounded_rectangle(
+            box, min(theme.corner, 8), fill=_mix(theme.background, (255, 255, 255), 0.06), outline=theme.border
+        )
         self.write(x + 0.8 * theme.font, y + 0.55 * theme.font, hint, theme.font, _mix(theme.muted, theme.background, 0.35))
         self.mark("input", *box)
         return box[3]
@@ -252,11 +286,16 @@ def draw_picture(rng: np.random.Generator, width: int, height: int) -> Image.Ima
         for _ in range(int(rng.integers(4, 10))):
             radius = rng.uniform(0.08, 0.35) * min(width, height)
             x, y = rng.uniform(0, width), rng.uniform(0, height)
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_hue((hue + rng.normal(0, 0.12)) % 1, 0.6, rng.uniform(0.5, 1)))
+            pen.ellipse(
+                (x - radius, y - radius, x + radius, y + radius),
+                fill=_hue((hue + rng.normal(0, 0.12)) % 1, 0.6, rng.uniform(0.5, 1)),
+            )
     elif style == "still":
         _still_life(pen, rng, width, height)
     image = image.filter(ImageFilter.GaussianBlur(0.7))
-    texture = np.asarray(image, dtype=np.float32) * (1 + 0.012 * soft_noise(rng, width, height, max(width, height) // 2))[..., None]
+    texture = (
+        np.asarray(image, dtype=np.float32) * (1 + 0.012 * soft_noise(rng, width, height, max(width, height) // 2))[..., None]
+    )
     return Image.fromarray(np.uint8(np.clip(texture, 0, 255)))
 
 
@@ -265,9 +304,11 @@ def _hills(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heigh
     pen.ellipse((x - sun, y - sun, x + sun, y + sun), fill=(255, 246, 220))
     across = np.linspace(0, width, 40)
     for layer, share in enumerate(np.linspace(0.45, 0.85, 4)):
-        ridge = share * height + 0
+        ridge = share * height
         for wave in range(1, 4):
-            ridge = ridge + rng.normal(0, 0.07 / wave) * height * np.sin(across / width * wave * rng.uniform(3, 7) + rng.uniform(0, 6))
+            ridge = ridge + rng.normal(0, 0.07 / wave) * height * np.sin(
+                across / width * wave * rng.uniform(3, 7) + rng.uniform(0, 6)
+            )
         colour = _hue((hue + 0.25 + 0.05 * layer) % 1, 0.3 + 0.1 * layer, 0.75 - 0.15 * layer)
         pen.polygon([*zip(across.tolist(), ridge.tolist(), strict=True), (width, height), (0, height)], fill=colour)
 
@@ -288,21 +329,26 @@ def _still_life(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, 
     table = _hue(rng.uniform(0.04, 0.12), 0.35, rng.uniform(0.5, 0.85))
     pen.rectangle((0, 0.72 * height, width, height), fill=table)
     side, colour = min(width, height), _hue(rng.random(), 0.55, rng.uniform(0.4, 0.9))
-    for place in np.linspace(0.5, 0.5, 1) if width < 1.4 * height else np.linspace(0.25, 0.75, 3):
+    for place in (0.5,) if width < 1.4 * height else (0.25, 0.5, 0.75):
         x, base = place * width, 0.84 * height
         body, tall = side * rng.uniform(0.14, 0.24), side * rng.uniform(0.3, 0.6)
         pen.ellipse((x - 1.2 * body, base - 0.06 * side, x + 1.4 * body, base + 0.06 * side), fill=_mix(table, (0, 0, 0), 0.25))
         pen.rounded_rectangle((x - body, base - tall, x + body, base), side * 0.05, fill=colour)
-        pen.rounded_rectangle((x - body, base - tall, x - 0.4 * body, base), side * 0.05, fill=_mix(colour, (255, 255, 255), 0.3))
+        pen.rounded_rectangle(
+            (x - body, base - tall, x - 0.4 * body, base), side * 0.05, fill=_mix(colour, (255, 255, 255), 0.3)
+        )
         if rng.random() < 0.5:
-            pen.rectangle((x - 0.35 * body, base - 1.35 * tall, x + 0.35 * body, base - 0.95 * tall), fill=_mix(colour, (0, 0, 0), 0.3))
+            pen.rectangle(
+                (x - 0.35 * body, base - 1.35 * tall, x + 0.35 * body, base - 0.95 * tall), fill=_mix(colour, (0, 0, 0), 0.3)
+            )
         colour = _hue(rng.random(), 0.5, rng.uniform(0.4, 0.9))
 
 
-# --- Sections. Each draws over the page's width from y downwards and returns the y where it ends. -------------------------------
+# --- Sections. Each draws over the page's width from y downwards and returns the y where it ends. ---
 
 
 def navigation(c: Canvas, y: float) -> float:
+    """A logo, the site's name, links and perhaps a button."""
     t = c.theme
     height = round(t.font * c.rng.uniform(3.6, 5.2))
     dark = c.chance(0.3)
@@ -317,7 +363,7 @@ def navigation(c: Canvas, y: float) -> float:
         side = height * 0.5
         c.picture(x, y + (height - side) / 2, side, side, round_corners=True)
         x += side + 0.7 * t.font
-    x = c.write(x, middle - 0.25 * t.font, c.pick(BRANDS), round(t.font * 1.4), ink, bold=True)[2] + 3 * t.font
+    x = c.write(x, middle - 0.25 * t.font, c.brand, round(t.font * 1.4), ink, bold=True)[2] + 3 * t.font
     right = float(c.width - c.inset)
     if c.chance(0.6) and c.width > 600:
         text = c.pick(ACTIONS)
@@ -338,6 +384,7 @@ def navigation(c: Canvas, y: float) -> float:
 
 
 def hero(c: Canvas, y: float) -> float:
+    """The opening: big words and a button beside or over a picture, or on a plain band."""
     t = c.theme
     height = min(c.width * c.rng.uniform(0.3, 0.5), 520)
     big = max(22, int(min(c.width / 24, 52)))
@@ -378,6 +425,7 @@ def _columns(c: Canvas, count: int) -> tuple[list[float], float]:
 
 
 def cards(c: Canvas, y: float) -> float:
+    """Cards of one kind beside each other: a picture or an icon, a title, a text or a price, a button or a link."""
     t = c.theme
     y += t.air
     if c.chance(0.7):
@@ -401,7 +449,10 @@ def _card(c: Canvas, x: float, y: float, width: float, pictured: bool, shape: fl
         y = c.picture(x, y, 2.6 * t.font, 2.6 * t.font, round_corners=True) + 0.8 * t.font
     y = c.lines("heading", x, y, width, c.pick(SHORT), round(t.font * 1.25), t.ink, bold=True) + 0.3 * t.font
     if priced:
-        y = c.lines("text", x, y, width, f"{c.rng.integers(4, 300)}.{c.rng.integers(10):d}0 EUR", t.font, t.muted) + 0.4 * t.font
+        y = (
+            c.lines("text", x, y, width, f"{c.rng.integers(4, 300)}.{c.rng.integers(10):d}0 EUR", t.font, t.muted)
+            + 0.4 * t.font
+        )
     else:
         y = c.text(x, y, width, int(c.rng.integers(1, 3)))
     if ending == 0:
@@ -413,13 +464,17 @@ def _card(c: Canvas, x: float, y: float, width: float, pictured: bool, shape: fl
 
 
 def article(c: Canvas, y: float) -> float:
+    """A headline, a date, and paragraphs with pictures and subheadings between."""
     t = c.theme
     y += t.air
     inner = min(c.width - 2 * c.inset, 780)
     left: float = c.inset
     y = c.heading(left, y, inner, round(t.font * 2.2))
     if c.chance(0.6):
-        y = c.lines("text", left, y, inner, f"{c.rng.integers(1, 29)} May 2021, by the editors", t.font - 2, t.muted) + 0.8 * t.font
+        y = (
+            c.lines("text", left, y, inner, f"{c.rng.integers(1, 29)} May 2021, by the editors", t.font - 2, t.muted)
+            + 0.8 * t.font
+        )
     for _ in range(int(c.rng.integers(1, 4))):
         if c.chance(0.35):
             y = c.picture(left, y, inner, inner * c.rng.uniform(0.3, 0.5)) + t.font
@@ -433,11 +488,14 @@ def article(c: Canvas, y: float) -> float:
 
 
 def media(c: Canvas, y: float) -> float:
+    """A picture beside a title, a text and a button or a link; one below the other on a phone."""
     t = c.theme
     y += t.air
     if c.width < 600:
         y = c.picture(c.inset, y, c.width - 2 * c.inset, c.width * 0.5) + t.font
-        return c.text(c.inset, c.heading(c.inset, y, c.width - 2 * c.inset, round(t.font * 1.6)), c.width - 2 * c.inset, 3) + t.air
+        return (
+            c.text(c.inset, c.heading(c.inset, y, c.width - 2 * c.inset, round(t.font * 1.6)), c.width - 2 * c.inset, 3) + t.air
+        )
     inner = c.width - 2 * c.inset
     side, right = inner * c.rng.uniform(0.35, 0.5), c.chance(0.5)
     bottom = c.picture(c.inset + (inner - side if right else 0), y, side, side * c.rng.uniform(0.55, 0.8))
@@ -452,6 +510,7 @@ def media(c: Canvas, y: float) -> float:
 
 
 def form(c: Canvas, y: float) -> float:
+    """Input fields, labelled or with hints, in one or two columns, and the button that sends them."""
     t = c.theme
     y += t.air
     inner = min(c.width - 2 * c.inset, 620)
@@ -476,6 +535,7 @@ def form(c: Canvas, y: float) -> float:
 
 
 def newsletter(c: Canvas, y: float) -> float:
+    """One input field and a button on a band."""
     t = c.theme
     height = round(t.font * c.rng.uniform(9, 12))
     c.band(y, y + height, t.surface)
@@ -490,6 +550,7 @@ def newsletter(c: Canvas, y: float) -> float:
 
 
 def gallery(c: Canvas, y: float) -> float:
+    """Pictures in a grid."""
     y += c.theme.air
     lefts, width = _columns(c, int(c.rng.integers(3, 6)))
     gap, height = c.theme.air * 0.6, width * c.rng.uniform(0.6, 1)
@@ -505,7 +566,9 @@ def news(c: Canvas, y: float) -> float:
     t = c.theme
     y = c.heading(c.inset, y + t.air, c.width - 2 * c.inset, round(t.font * 1.7)) + 0.3 * t.font
     for _ in range(int(c.rng.integers(3, 7))):
-        c.lines("text", c.inset, y, 7 * t.font, f"{c.rng.integers(1, 29):02d}.0{c.rng.integers(1, 10)}.2021", t.font - 1, t.muted)
+        c.lines(
+            "text", c.inset, y, 7 * t.font, f"{c.rng.integers(1, 29):02d}.0{c.rng.integers(1, 10)}.2021", t.font - 1, t.muted
+        )
         c.link(c.inset + 7 * t.font, y, c.pick(HEADINGS), underlined=c.chance(0.2))
         y += 2 * t.font
         c.pen.line((c.inset, y, c.width - c.inset, y), fill=t.border)
@@ -514,6 +577,7 @@ def news(c: Canvas, y: float) -> float:
 
 
 def footer(c: Canvas, y: float) -> float:
+    """Columns of links and the site's name on a band."""
     t = c.theme
     lefts, width = _columns(c, int(c.rng.integers(2, 5)))
     rows = int(c.rng.integers(3, 6))
@@ -525,7 +589,7 @@ def footer(c: Canvas, y: float) -> float:
         c.lines("heading", x, y + 1.6 * t.font, width, c.pick(SHORT), t.font, (255, 255, 255) if dark else t.ink, bold=True)
         for row in range(rows):
             c.link(x, y + (3.8 + 1.9 * row) * t.font, c.pick(LINKS[:-3]), ink)
-    c.lines("text", c.inset, y + height - 2.4 * t.font, c.width - 2 * c.inset, f"© 2021 {c.pick(BRANDS)}", t.font - 2, ink)
+    c.lines("text", c.inset, y + height - 2.4 * t.font, c.width - 2 * c.inset, f"© 2021 {c.brand}", t.font - 2, ink)
     return y + height
 
 
@@ -538,7 +602,9 @@ def draw_webpage(rng: np.random.Generator) -> Page:
     y: float = 0.0
     whole = c.chance(0.55)
     opening = [navigation, hero] if c.chance(0.75) else [navigation]
-    middle = [SECTIONS[index] for index in rng.integers(len(SECTIONS), size=rng.integers(1, 5) if whole else rng.integers(1, 3))]
+    middle = [
+        SECTIONS[index] for index in rng.integers(len(SECTIONS), size=rng.integers(1, 5) if whole else rng.integers(1, 3))
+    ]
     for section in [*opening, *middle, footer] if whole else middle:
         if y > MAX_HEIGHT * 0.75 and section is not footer:
             continue
@@ -552,7 +618,7 @@ def draw_webpage(rng: np.random.Generator) -> Page:
 
 
 def spoil(page: Page, rng: np.random.Generator, number: int) -> Page:
-    """Give a page the faults of the uncleaned part: boxes missing, boxes where nothing is to be seen, now and then a blank image."""
+    """Give a page the faults of the uncleaned part: missing boxes, boxes of invisible elements, blank images."""
     width, height = page.image.size
     kept = rng.random(len(page.names)) > 0.06
     names = [name for name, keep in zip(page.names, kept, strict=True) if keep]
