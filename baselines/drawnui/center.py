@@ -25,6 +25,8 @@ SIGMA_SHARE = 0.54 / 6
 REGRESSION_LEVEL = 0.3  # cells where an element's Gaussian is at least this learn its box
 MAX_LOG_EXTENT = 8.0
 
+Detections = tuple[Tensor, Tensor, Tensor]  # boxes (N, 4) xyxy in input pixels, class indices (N,), scores (N,), best first
+
 
 def conv_norm(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
     """Return convolution, batch normalisation and ReLU that keep the size."""
@@ -58,12 +60,16 @@ class CenterDetector(nn.Module):
         backbone: A timm backbone that offers features at strides 4, 8, 16 and 32.
         classes: Number of classes.
         channels: Width of pyramid and head.
+        limit: Most detections of an image.
+        iou: Of two detections of a class that overlap more than this, the weaker one goes.
+        floor: Least score of a detection.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, channels: int) -> None:
+    def __init__(self, backbone: nn.Module, classes: int, channels: int, limit: int, iou: float, floor: float) -> None:
         super().__init__()
         self.backbone = backbone
         self.classes = classes
+        self.limit, self.iou, self.floor = limit, iou, floor
         reductions = backbone.feature_info.reduction()
         if reductions[-4:] != [4, 8, 16, 32]:
             raise ValueError(f"the backbone has features at strides {reductions}, not at 4, 8, 16, 32")
@@ -87,6 +93,16 @@ class CenterDetector(nn.Module):
         features = self.tower(self.pyramid(self.backbone(images)[-4:]))
         extents = self.extents(features)
         return self.peaks(features).float(), extents.unflatten(1, (self.classes, 4)).float()
+
+    def losses(self, images: Tensor, boxes: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
+        """Return the parts of the loss; see :func:`detection_losses`."""
+        logits, extents = self(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return detection_losses(logits, extents, boxes, labels)
+
+    def detect(self, images: Tensor) -> list[Detections]:
+        """Return the detections of each image; see :func:`decode`."""
+        return decode(*self(images), self.limit, self.iou, self.floor)
 
 
 def cell_centers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -170,7 +186,7 @@ def boxes_at(extents: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack((x - left, y - top, x + right, y + bottom), dim=1)
 
 
-def decode(logits: Tensor, extents: Tensor, limit: int, iou: float, floor: float) -> list[tuple[Tensor, Tensor, Tensor]]:
+def decode(logits: Tensor, extents: Tensor, limit: int, iou: float, floor: float) -> list[Detections]:
     """Turn the maps into detections.
 
     Args:

@@ -1,7 +1,12 @@
-"""The cards of the two drawnUI tasks."""
+"""The cards of the two drawnUI tasks, and their part of the configuration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from baselines.core import config
+from baselines.core.config import PositiveInt, Range, Share
 from baselines.core.tasks import Metric, TaskCard
 
 # Names and ids of the organisers' detection API; that the 2021 files use the same ids is inferred, so readers take both from
@@ -49,3 +54,55 @@ CARDS = (
         run_file="submission.json",
     ),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(config.DataConfig):
+    """How pages become tensors.
+
+    Attributes:
+        input: ``ink`` reduces a page to one channel of contrast-normalised ink; ``rgb`` keeps the colours.
+        long_side: Longer side of a page at scale 1, in pixels; pages are validated and predicted at this size.
+        crop: Side of the square that a training page is cropped or padded to, in pixels; a multiple of 32.
+        scale: Least and largest random scale of a training page.
+        shift: Largest random shift, as a share of the crop.
+        rotate: Largest random rotation, in degrees.
+        aspect: Largest random stretch of either axis, as a share.
+        cutout: Probability of cutting small rectangles out.
+    """
+
+    input: Literal["ink", "rgb"] = "ink"
+    long_side: Annotated[int, Range(32, 8192)] = 1280
+    crop: Annotated[int, Range(32, 8192)] = 1024
+    scale: tuple[Annotated[float, Range(0.1, 4)], Annotated[float, Range(0.1, 4)]] = (0.75, 1.25)
+    shift: Share = 0.1
+    rotate: Annotated[float, Range(0, 45)] = 2.0
+    aspect: Annotated[float, Range(0, 0.5)] = 0.1
+    cutout: Share = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(config.ModelConfig):
+    """The detector.
+
+    Attributes:
+        name: ``center`` is the dense one (``center.py``), ``two_stage`` is Faster R-CNN (``two_stage.py``).
+        backbone: Name of a timm backbone with features at strides 4, 8, 16 and 32.
+        widths: Channels of a ResNet's four stages, where they are not the backbone's own (then no published weights fit).
+        stem_width: Width of a ResNet's stem, likewise.
+        channels: Width of the pyramid and head.
+        anchor_sizes: Anchor sides of the five levels of ``two_stage``, in pixels of the network's input.
+        max_detections: Most detections of a page; a run holds 300.
+        nms_iou: Of two detections of a class that overlap more than this, the weaker one goes.
+        min_score: Least score of a detection.
+    """
+
+    name: Literal["center", "two_stage"] = "center"
+    backbone: str = "resnet50"
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    stem_width: PositiveInt | None = None
+    channels: PositiveInt = 128
+    anchor_sizes: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64, 128, 256)
+    max_detections: PositiveInt = MAX_DETECTIONS
+    nms_iou: Share = 0.6
+    min_score: Annotated[float, Range(0.0001, 0.9)] = 0.01

@@ -1,0 +1,161 @@
+"""The detectors by name, and the module that trains either of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.core.config import Config
+from baselines.core.metrics.detection import match_image
+from baselines.drawnui.center import CenterDetector
+from baselines.drawnui.data import Batch, DrawnuiData
+from baselines.drawnui.records import Prediction
+from baselines.drawnui.task import DataConfig, ModelConfig
+from baselines.drawnui.two_stage import TwoStageDetector
+from baselines.training.data import BaselineDataModule
+from baselines.training.module import BaselineModule
+from baselines.training.weights import timm_backbone
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SCORE_BINS = 1000  # of the validation metric
+
+
+def build_module(config: Config, data: BaselineDataModule) -> DetectorModule:
+    """Return the module that trains the detector of the configuration on the classes of the data."""
+    assert isinstance(data, DrawnuiData)
+    return DetectorModule(config, data)
+
+
+def pretrained_weights(config: Config) -> list[str]:
+    """Return the sources of published weights that the configuration asks for."""
+    assert isinstance(config.model, ModelConfig)
+    return [f"timm/{config.model.backbone}"]
+
+
+def build_network(data: DataConfig, model: ModelConfig, classes: int) -> nn.Module:
+    """Return the detector of the configuration.
+
+    Raises:
+        InvalidInput: If the weights can't be had, or the backbone doesn't exist or offers other strides.
+    """
+    own: dict[str, Any] = {"channels": model.widths, "stem_width": model.stem_width}
+    backbone = timm_backbone(
+        model.backbone,
+        model.weights,
+        in_chans=1 if data.input == "ink" else 3,
+        features_only=True,
+        **{key: value for key, value in own.items() if value is not None},
+    )
+    limits = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
+    if model.name == "two_stage":
+        return TwoStageDetector(backbone, classes, model.channels, anchor_sizes=model.anchor_sizes, **limits)
+    return CenterDetector(backbone, classes, model.channels, **limits)
+
+
+class DetectorModule(BaselineModule):
+    """Trains a detector; validates with an average precision that needs bounded memory.
+
+    Args:
+        config: The run's configuration.
+        data: The data module, for the classes.
+    """
+
+    # The parameters whose shape depends on the classes.
+    class_dependent = ("peaks.", "extents.", "detector.roi_heads.box_predictor.")
+
+    def __init__(self, config: Config, data: DrawnuiData) -> None:
+        assert isinstance(config.data, DataConfig)
+        assert isinstance(config.model, ModelConfig)
+        super().__init__(config, build_network(config.data, config.model, len(data.classes)))
+        self.rgb = config.data.input == "rgb"
+        self.campaign_ids = np.array(sorted(data.classes), np.int64)
+        self.counts = HistogramAveragePrecision(len(data.classes))
+
+    def images(self, batch: Batch) -> Tensor:
+        """Return the batch's images as the network wants them, ``(B, C, S, S) float32``: ink in [0, 1], or normalised RGB."""
+        images = batch["images"].float() / 255
+        if self.rgb:
+            mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+            images = (images - mean) / std
+        return images
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the parts of the detector's loss."""
+        return self.active.losses(self.images(batch), batch["boxes"], batch["labels"])
+
+    def decode(self, batch: Batch) -> list[Prediction]:
+        """Return the detections of each page, in pixels of its image file and clipped to it."""
+        predictions = []
+        found = self.active.detect(self.images(batch))
+        for name, scale, (width, height), (boxes, labels, scores) in zip(
+            batch["ids"], batch["scales"], batch["sizes"], found, strict=True
+        ):
+            pixels = (boxes.double().cpu().numpy() / scale).clip(0, [width, height, width, height])
+            solid = (pixels[:, 2] > pixels[:, 0]) & (pixels[:, 3] > pixels[:, 1])
+            campaign = self.campaign_ids[labels.cpu().numpy()]
+            predictions.append(Prediction(name, pixels[solid], campaign[solid], scores.double().cpu().numpy()[solid]))
+        return predictions
+
+    def reset_validation(self) -> None:
+        """Forget all counts."""
+        self.counts.reset()
+
+    def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
+        """Match a batch's detections with its truth and count the hits and misses."""
+        for boxes, labels, scale, prediction in zip(
+            batch["boxes"], batch["labels"], batch["scales"], predictions, strict=True
+        ):
+            truth = boxes.double().cpu().numpy() / scale
+            found = np.searchsorted(self.campaign_ids, prediction.labels)
+            self.counts.update(truth, labels.cpu().numpy(), prediction.boxes, found, prediction.scores)
+
+    def compute_validation(self) -> dict[str, float]:
+        """Return ``map50``, an approximation of the official one to the width of a score bin."""
+        return {"map50": self.counts.compute(self.sum_over_processes)}
+
+
+class HistogramAveragePrecision:
+    """Mean AP at IoU 0.5 from histograms of scores, whose size doesn't depend on the number of images.
+
+    Detections whose scores fall into the same of ``SCORE_BINS`` bins count as tied; otherwise it is the AP of the scorer.
+
+    Args:
+        classes: Number of classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.reset()
+
+    def reset(self) -> None:
+        """Set all counts to zero."""
+        self.detections = np.zeros((2, self.classes, SCORE_BINS))  # misses, hits
+        self.truths = np.zeros(self.classes)
+
+    def update(self, truth: Any, truth_labels: Any, boxes: Any, labels: Any, scores: Any) -> None:
+        """Count one image: truth ``(N, 4)`` and detections ``(M, 4)`` xyxy with class indices, scores ``(M,)`` in [0, 1]."""
+        self.truths += np.bincount(truth_labels, minlength=self.classes)
+        bins = np.minimum((scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
+        for label in np.unique(labels):
+            mine = np.flatnonzero(labels == label)
+            mine = mine[np.argsort(-scores[mine], kind="stable")]
+            hits = match_image(truth[truth_labels == label], boxes[mine])
+            np.add.at(self.detections, (hits.astype(int), label, bins[mine]), 1)
+
+    def compute(self, sum_over_processes: Any) -> float:
+        """Return the mean over classes with truth; 0 without any."""
+        detections = sum_over_processes(torch.from_numpy(self.detections)).cpu().numpy()[..., ::-1].cumsum(-1)
+        truths = sum_over_processes(torch.from_numpy(self.truths)).cpu().numpy()
+        recall = detections[1] / np.maximum(truths, 1)[:, None]
+        precision = detections[1] / np.maximum(detections.sum(0), 1)
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        points = np.linspace(0, 1, 101)
+        aps = []
+        for label in np.flatnonzero(truths):
+            first = np.searchsorted(recall[label], points)
+            aps.append(np.where(first < SCORE_BINS, envelope[label][np.minimum(first, SCORE_BINS - 1)], 0).mean())
+        return float(np.mean(aps)) if aps else 0.0
