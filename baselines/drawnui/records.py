@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from baselines.core.findings import Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,51 @@ class TruthSet:
 
     truths: Mapping[str, Truth]
     classes: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val``, ``test`` or ``all``.
+        samples: Its images that exist on disk, by ascending id.
+        truth_set: Its truths, also those whose image is missing; of a test set truths without boxes, for the sizes.
+            The classes are those of the whole development set.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image file in pixels, from its header alone, as stored (without EXIF rotation)."""
+    raise NotImplementedError
+
+
+def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
+    """Read a ground-truth file, 2021 JSON or 2020 text."""
+    raise NotImplementedError
+
+
+def write_truth(path: Path, truth_set: TruthSet) -> None:
+    """Write a ground-truth file in the 2021 format."""
+    raise NotImplementedError
+
+
+def read_split(
+    root: Path, task: str, split: str, findings: Findings, *, split_seed: int = 0, val_share: float = 0.2
+) -> Split:
+    """Read one split of a data set in the campaign's layout."""
+    raise NotImplementedError
+
+
+def split_ids(truth_set: TruthSet, share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide the ids into a training and a held-out part."""
+    raise NotImplementedError
+
+
+def export_coco(truth_set: TruthSet) -> dict[str, Any]:
+    """Return the truths as a COCO data set."""
+    raise NotImplementedError
