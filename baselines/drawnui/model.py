@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.core.config import Config
-from baselines.core.metrics.detection import match_image
+from baselines.core.metrics.detection import match_boxes
 from baselines.drawnui.center import CenterDetector
 from baselines.drawnui.data import Batch, DrawnuiData
 from baselines.drawnui.records import Prediction
@@ -139,12 +139,11 @@ class HistogramAveragePrecision:
     def update(self, truth: Any, truth_labels: Any, boxes: Any, labels: Any, scores: Any) -> None:
         """Count one image: truth ``(N, 4)`` and detections ``(M, 4)`` xyxy with class indices, scores ``(M,)`` in [0, 1]."""
         self.truths += np.bincount(truth_labels, minlength=self.classes)
-        bins = np.minimum((scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
         for label in np.unique(labels):
-            mine = np.flatnonzero(labels == label)
-            mine = mine[np.argsort(-scores[mine], kind="stable")]
-            hits = match_image(truth[truth_labels == label], boxes[mine])
-            np.add.at(self.detections, (hits.astype(int), label, bins[mine]), 1)
+            mine = labels == label
+            found = match_boxes(truth[truth_labels == label], boxes[mine], scores[mine])
+            bins = np.minimum((found.scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
+            np.add.at(self.detections, (found.hits.astype(int), label, bins), 1)
 
     def compute(self, sum_over_processes: Any) -> float:
         """Return the mean over classes with truth; 0 without any."""
