@@ -27,9 +27,7 @@ class Range:
 
     def __str__(self) -> str:
         """Say the range in words."""
-        if self.most == math.inf:
-            return f"at least {self.least:g}"
-        return f"from {self.least:g} to {self.most:g}"
+        return f"at least {self.least}" if self.most == math.inf else f"from {self.least} to {self.most}"
 
 
 Count = Annotated[int, Range(0)]

@@ -105,10 +105,12 @@ class BaselineDataModule(LightningDataModule):
     Attributes:
         classes: Class names by campaign id, as the data has them; empty for tasks without classes.
         data_hash: Digest of the data that training sees: two runs with the same one saw the same files and splits.
+        predict_split: The split that the prediction loader gives.
     """
 
     classes: Mapping[int, str]
     data_hash: str
+    predict_split: str = "val"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -152,9 +154,9 @@ class BaselineDataModule(LightningDataModule):
         """Return the loader of the validation set."""
         return self._evaluation_loader(self.val_dataset())
 
-    def predict_dataloader(self, split: str = "val") -> DataLoader[Any]:
-        """Return the loader of a split for prediction."""
-        return self._evaluation_loader(self.predict_dataset(split))
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the split to predict."""
+        return self._evaluation_loader(self.predict_dataset(self.predict_split))
 
     def _evaluation_loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -108,6 +108,11 @@ class BaselineModule(LightningModule):
         self.parts = {name: part.detach() for name, part in losses.items()}
         return torch.stack(list(losses.values())).sum()
 
+    def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+        """Clip the norm of the gradient without waiting for the device."""
+        if self.config.optimizer.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip_norm)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the average follow."""
         super().optimizer_step(*args, **kwargs)
@@ -135,7 +140,7 @@ class BaselineModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser, and the schedule that moves its learning rate at every step."""
         config, steps = self.config.optimizer, self.config.trainer.max_steps
-        optimizer = make_optimizer(config, self.network, fused=self.device.type == "cuda")
+        optimizer = make_optimizer(config, self.network, fused=next(self.network.parameters()).is_cuda)
         schedule = LambdaLR(optimizer, lambda step: lr_factor(step, steps, config.warmup_steps, config.final_lr_ratio))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -183,8 +188,17 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float, update
     if updates == 0:
         averaged.load_state_dict(network.state_dict())
         return
-    averages, currents = list(averaged.state_dict().values()), list(network.state_dict().values())
-    get_ema_multi_avg_fn(min(decay, (1 + updates) / (10 + updates)))(averages, currents, None)
+    move = get_ema_multi_avg_fn(min(decay, (1 + updates) / (10 + updates)))
+    pairs = list(zip(_tensors(averaged), _tensors(network), strict=True))
+    move([a for a, _ in pairs if a.is_floating_point()], [c for a, c in pairs if a.is_floating_point()], None)
+    for average, current in pairs:
+        if not average.is_floating_point():  # counters, such as the batches a norm has seen
+            average.copy_(current)
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()
 
 
 def mix_seed(seed: int, step: int, process: int) -> int:

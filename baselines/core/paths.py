@@ -1,0 +1,81 @@
+"""Where things are: the shipped configuration, run folders, the cache; and files that are whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from baselines.core.config import NEUTRAL_KEYS, Config
+from baselines.core.tasks import PACKAGE_ROOT
+
+MAX_NAME_LENGTH = 120  # file systems take 255 bytes; sweeps add to it
+DEFAULT_NAME = "default"  # of a run without overrides
+
+
+def conf_dir() -> Path:
+    """Return the folder of the shipped configuration: ``conf/`` of a checkout, ``baselines/conf`` of an installed wheel."""
+    installed = PACKAGE_ROOT / "conf"
+    return installed if installed.is_dir() else PACKAGE_ROOT.parent / "conf"
+
+
+def run_name(overrides: Iterable[str]) -> str:
+    """Name a run by what was asked for on the command line.
+
+    Overrides that choose the experiment (a folder above), Hydra's own, and those that can't change results are left out; the
+    order doesn't matter. What a file name can't hold is replaced and a digest of the original is appended.
+
+    Args:
+        overrides: Overrides as typed, such as ``seed=1``.
+
+    >>> run_name(["experiment=vqa", "seed=1", "preset=demo", "trainer.progress=none"])
+    'preset=demo,seed=1'
+    >>> run_name(["data.root=/mnt/data"])
+    'data.root=_mnt_data-0f13534b'
+    """
+    kept = sorted(override for override in overrides if _names_a_run(override))
+    full = ",".join(kept) or DEFAULT_NAME
+    name = re.sub(r"[^A-Za-z0-9._=,-]", "_", full)
+    if name == full and len(name) <= MAX_NAME_LENGTH:
+        return name
+    return f"{name[: MAX_NAME_LENGTH - 9]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+
+
+def _names_a_run(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return key not in NEUTRAL_KEYS | {"experiment"} and key.partition(".")[0] not in {"hydra"} and not key.startswith("hydra/")
+
+
+def cache_dir(config: Config) -> Path:
+    """Return the folder of prepared copies of the data."""
+    return Path(config.data.cache_dir) if config.data.cache_dir else Path(config.runs_dir) / "cache"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file under a temporary name, make sure it is on the disk, and rename it to ``path``.
+
+    A reader, and a job that was killed and started again, sees the old file or the new one, never a part.
+
+    Args:
+        path: The file to make; its folder is made too.
+        write: Gets the temporary path to write to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN is refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

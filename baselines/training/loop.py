@@ -1,0 +1,341 @@
+"""A run from its configuration to its scores: fit, predict, run file, score, pictures.
+
+Every stage leaves a file when it is done and starts from the files of the stage before, so that the same command goes on wherever
+it was cut off. What a run folder holds is listed in ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from rich.console import Console
+from torch import nn
+
+from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.paths import write_atomically, write_json
+from baselines.core.tasks import get_task
+from baselines.training import checkpoints
+from baselines.training.callbacks import Journal, RunWriter, Status, merge_shards
+from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
+from baselines.training.data import BaselineDataModule
+from baselines.training.module import BaselineModule
+
+CONFIG, STATUS, SPLIT, TRUTH, SCORES = "config.yaml", "status.json", "split.json", "truth.json", "scores.json"
+PICTURES, SHARDS, LOCK = "pictures", "shards", ".lock"
+RESUME = "the same command goes on from here"
+PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run: its folder, whether it had been finished before, and the contents of ``scores.json``."""
+
+    folder: Path
+    skipped: bool
+    scores: Mapping[str, Any]
+
+
+def run(config: Config, folder: Path) -> RunResult:
+    """Carry out a run in its folder, or what is left of it.
+
+    Args:
+        config: The run's configuration.
+        folder: The run folder; made if it isn't there.
+
+    Raises:
+        InvalidInput: If the configuration, the data or a checkpoint can't be used, another process is at work in the folder,
+            or memory or disk ran out.
+        UsageError: If the task has no baseline yet.
+        KeyboardInterrupt: If the user stopped it; ``status.json`` then says so.
+    """
+    card = get_task(config.task)
+    for name in ("data", "model", "runs", "score"):
+        card.module(name)
+    first = rank_zero_only.rank == 0
+    with _alone_in(folder) if first else contextlib.nullcontext():
+        if first and config.overwrite:
+            _empty(folder)
+        _check_same_config(config, folder)
+        if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
+            return RunResult(folder, skipped=True, scores=_read_json(folder / SCORES))
+        status = Status(folder / STATUS, config.trainer.max_steps, writes=first)
+        with _told_in(status, folder):
+            if first:
+                plain = OmegaConf.create(to_plain(config))
+                write_atomically(folder / CONFIG, lambda temporary: OmegaConf.save(plain, temporary))
+            status.update()
+            scores = _carry_out(config, folder, status)
+            status.update(state="finished", phase="finished", step=config.trainer.max_steps)
+    return RunResult(folder, skipped=False, scores=scores)
+
+
+def _carry_out(config: Config, folder: Path, status: Status) -> Mapping[str, Any]:
+    data, module = build(config)
+    first = rank_zero_only.rank == 0
+    if first:
+        write_split(folder, config, data)
+    fit(config, folder, data, module, status)
+    best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
+    restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
+    if first:
+        checkpoints.export(folder, config, data, best)
+    status.update(phase="predict", best={name: best[name] for name in ("name", "score", "step")})
+    trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
+    predictions = predict_split(trainer, module, data, "val", folder / SHARDS)
+    if not first:
+        return {}
+    card = get_task(config.task)
+    write_atomically(
+        folder / card.run_file,
+        lambda temporary: card.module("runs").write_run(temporary, list(predictions.values()), data.split("val").truth_set),
+    )
+    shutil.rmtree(folder / SHARDS)
+    status.update(phase="score")
+    scores = score(config, folder)
+    draw_pictures(config, folder, data, predictions)
+    return scores
+
+
+def build(config: Config) -> tuple[BaselineDataModule, BaselineModule]:
+    """Build the data module and the module of a configuration, seeded.
+
+    Raises:
+        InvalidInput: If the data or the weights can't be used.
+    """
+    _quieten()
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    seed_everything(config.seed, verbose=False)
+    card = get_task(config.task)
+    data: BaselineDataModule = card.module("data").build_data(config)
+    module: BaselineModule = card.module("model").build_module(config, data)
+    if config.init_from:
+        _initialise(module, Path(config.init_from))
+    return data, module
+
+
+def _initialise(module: BaselineModule, source: Path) -> None:
+    weights = checkpoints.read_weights(source)
+    prefixes = tuple(module.class_dependent)
+    skipped = checkpoints.load_weights(module.network, weights, source, prefixes)
+    if module.averaged is not None:
+        module.averaged.load_state_dict(module.network.state_dict())
+    if skipped:
+        listed = ", ".join(skipped)
+        text = f"init_from: the classes differ, so these keep their random start: {listed}"
+        Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+def restore_inference(module: BaselineModule, weights: Mapping[str, torch.Tensor], source: Path) -> None:
+    """Give a module the weights to predict with; they take the place of a moving average."""
+    checkpoints.load_weights(module.network, weights, source)
+    module.averaged = None
+
+
+def make_trainer(
+    config: Config, folder: Path, callbacks: list[Any], logger: Any = False, devices: list[int] | int | None = None
+) -> Trainer:
+    """Return the Lightning trainer of a configuration, on other devices where ``devices`` names some.
+
+    Validation comes every ``validate_every`` steps, counted over the whole training: one of Lightning's epochs is all of it.
+    """
+    settings = config.trainer
+    return Trainer(
+        accelerator=settings.accelerator,
+        devices=devices or settings.devices,
+        strategy="ddp" if settings.devices > 1 else "auto",
+        precision=PRECISION[settings.precision],  # type: ignore[arg-type]
+        max_steps=settings.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        val_check_interval=settings.validate_every * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
+        callbacks=callbacks,
+        logger=logger,
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def fit(config: Config, folder: Path, data: BaselineDataModule, module: BaselineModule, status: Status) -> None:
+    """Train from where ``last.ckpt`` ends, or from the start, to the last step; leaves ``last.ckpt`` and ``best.ckpt``."""
+    logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.logger == "tensorboard" else False
+    # The journal comes first: a checkpoint has to find the step's numbers in it.
+    trainer = make_trainer(config, folder, [Journal(folder, config, status), Checkpoints(folder, config)], logger)
+    last = folder / checkpoints.LAST
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+
+
+def predict_split(
+    trainer: Trainer, module: BaselineModule, data: BaselineDataModule, split: str, shards: Path
+) -> dict[str, Any]:
+    """Predict a split; the trainer has a :class:`RunWriter` that writes to ``shards``.
+
+    Returns:
+        The predictions by id on the first process, nothing on the others.
+    """
+    data.predict_split = split
+    trainer.predict(module, datamodule=data, return_predictions=False)
+    trainer.strategy.barrier("predictions are written")
+    if not trainer.is_global_zero:
+        return {}
+    kind = get_task(data.config.task).module("records").Prediction
+    return merge_shards(shards, trainer.world_size, kind, [sample.id for sample in data.split(split).samples])
+
+
+def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
+    """Write which samples are trained on and which are held out, and the truth of the held-out ones."""
+    splits = {name: data.split(name) for name in ("train", "val")}
+    for name, split in splits.items():
+        if not split.samples:
+            raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
+    write_json(folder / SPLIT, {name: [sample.id for sample in split.samples] for name, split in splits.items()})
+    records = get_task(config.task).module("records")
+    write_atomically(folder / TRUTH, lambda temporary: records.write_truth(temporary, splits["val"].truth_set))
+
+
+def score(config: Config, folder: Path) -> Mapping[str, Any]:
+    """Score the run file of a folder as ``imageclef score`` does, and write ``scores.json``."""
+    from baselines.core.scorer import score_files
+
+    run_file = folder / get_task(config.task).run_file
+    scores = score_files(config.task, folder / TRUTH, run_file, bootstrap=config.bootstrap, seed=config.seed).to_dict()
+    write_json(folder / SCORES, scores)
+    return scores
+
+
+def draw_pictures(config: Config, folder: Path, data: BaselineDataModule, predictions: Mapping[str, Any]) -> None:
+    """Draw predictions beside the truth, evenly spread over the validation samples."""
+    samples = data.split("val").samples
+    draw = get_task(config.task).module("score").draw
+    count = min(config.pictures, len(samples))
+    for place in range(count):
+        sample = samples[place * len(samples) // count]
+        picture = draw(sample, predictions[sample.id], data.classes)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in sample.id)
+        target = folder / PICTURES / f"{place:03d}-{name}.png"
+        write_atomically(target, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the operating system releases however the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "wait for it, or end it first"
+            raise invalid("RUN-BUSY", "another process is at work in this run folder", file=folder, hint=hint) from error
+        yield
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _check_same_config(config: Config, folder: Path) -> None:
+    """Refuse a folder that another configuration has written, and list what differs."""
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    try:
+        earlier = flatten(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+    except Exception as error:  # noqa: BLE001  whatever a hostile YAML file raises
+        hint = "overwrite=true deletes what the folder holds and starts again"
+        raise invalid("RUN-CONFIG", "can't be read", file=path, value=str(error), hint=hint) from error
+    now = flatten(to_plain(config))
+    findings = Findings()
+    for key in sorted(earlier.keys() | now.keys()):
+        before, after = earlier.get(key), now.get(key)
+        if before != after and key not in NEUTRAL_KEYS:
+            hint = f"now {shorten(after)}; overwrite=true deletes what the folder holds and starts again"
+            message = "the run in this folder has another value"
+            findings.add(Finding("RUN-OTHER-CONFIG", Severity.ERROR, message, str(path), id=key, value=shorten(before), hint=hint))
+    findings.raise_errors()
+
+
+@contextlib.contextmanager
+def _told_in(status: Status, folder: Path) -> Iterator[None]:
+    """Write how a run ended to ``status.json``, and turn exhausted resources into findings that say how to go on."""
+
+    def tell(state: str, error: object) -> None:
+        with contextlib.suppress(OSError):  # a full disk has no room for the status either
+            status.update(state=state, error=str(error) or type(error).__name__)
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns an interrupt into an exit.
+        tell("interrupted", f"interrupted; {RESUME}")
+        raise KeyboardInterrupt(f"interrupted; {RESUME}") from error
+    except (InvalidInput, UsageError) as error:
+        tell("failed", error)
+        raise
+    except Exception as error:
+        tell("failed", f"{type(error).__name__}: {error}")
+        explained = _exhausted(error, folder)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _exhausted(error: Exception, folder: Path) -> InvalidInput | None:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return invalid("RUN-NO-SPACE", "the disk is full", file=folder, hint=f"make room; {RESUME}")
+    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "No space left" in text):
+        return invalid("RUN-NO-SPACE", "a checkpoint could not be written; is the disk full?", file=folder, value=text,
+                       hint=f"make room; {RESUME}")
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in text:
+        hint = f"close other programs and {RESUME}; or lower data.batch_size and raise trainer.accumulate, which is another run"
+        return invalid("RUN-NO-MEMORY", "out of memory", file=folder, value=text, hint=hint)
+    if "DataLoader worker" in text and "killed" in text:
+        hint = f"lower data.workers (memory, or /dev/shm, ran out in a loader process); {RESUME}"
+        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=folder, value=text, hint=hint)
+    return None
+
+
+def _quieten() -> None:
+    """Keep what Lightning says to what a user can act on."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        ".*resuming from a checkpoint that ended before the epoch ended.*",  # the batches are a function of the step
+        ".*does not have many workers.*",  # the number of workers is the user's choice
+        ".*in eval mode at the start of training.*",  # the moving average
+        ".*`_ResultMetric`.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    import json
+
+    contents: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return contents

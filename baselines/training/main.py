@@ -1,0 +1,208 @@
+"""``imageclef train``: Hydra composes the configuration, the loop carries it out.
+
+Run as a file it is the same command without its verb: that is how Lightning starts the other processes of a run on several
+devices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from rich.console import Console
+
+from baselines.core.config import Config, defaults, flatten, nearest, parse_config
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
+from baselines.core.paths import conf_dir, run_name
+from baselines.core.tasks import all_tasks
+
+CHOICES = ("experiment", "preset")  # keys of the configuration that Hydra's choices of groups say
+COMMAND_LINE = "command line"
+
+
+def train(argv: list[str]) -> int:
+    """Run ``imageclef train`` with these arguments: overrides, and flags of Hydra such as ``-m``.
+
+    Returns:
+        0, or 1 if a run of a sweep failed.
+
+    Raises:
+        InvalidInput: If the configuration can't be composed or used, or the run failed for a reason a user can do something about.
+        UsageError: If the task has no baseline yet.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    register_schemas()
+    sweep = Sweep()
+
+    @hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
+    def job(composed: DictConfig) -> None:
+        sweep.carry_out(composed)
+
+    with _as_script(argv), composition_errors_explained():
+        job()
+    return sweep.report()
+
+
+@dataclass
+class Sweep:
+    """The jobs of one command: one, or those of a multirun, where a failing one doesn't stop the others.
+
+    Attributes:
+        outcomes: One line for each finished job, and whether it failed.
+    """
+
+    outcomes: list[tuple[str, bool]] = field(default_factory=list)
+
+    def carry_out(self, composed: DictConfig) -> None:
+        """Carry out one job."""
+        from baselines.training.loop import run
+
+        context = HydraConfig.get()
+        config = to_config(composed, context.runtime.choices)
+        folder = Path(config.runs_dir) / config.task / config.experiment / run_name(context.overrides.task)
+        if context.mode == RunMode.RUN:
+            self._announce(run(config, folder))
+            return
+        if config.trainer.devices > 1 and "BasicLauncher" in context.launcher._target_:
+            hint = (
+                "set trainer.devices=1; or leave out -m and give one command a run; or choose a launcher that gives each run a "
+                "job of its own"
+            )
+            raise invalid("SWEEP-DEVICES", "a sweep can't use several devices: each process would start the sweep again",
+                          file=COMMAND_LINE, value=f"trainer.devices={config.trainer.devices}", hint=hint)
+        try:
+            self._announce(run(config, folder))
+        except InvalidInput as error:
+            self.outcomes.append((f"{folder}: failed: {error}", True))
+
+    def _announce(self, result: Any) -> None:
+        if rank_zero_only.rank:
+            return
+        metrics = result.scores["metrics"]
+        numbers = "  ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
+        note = "  (finished before; overwrite=true starts again)" if result.skipped else ""
+        self.outcomes.append((f"{result.folder}  {numbers}{note}", False))
+
+    def report(self) -> int:
+        """Print a line for each job, and return the exit code."""
+        console = Console(soft_wrap=True, highlight=False)
+        for line, _ in self.outcomes:
+            console.print(line, markup=False)
+        return 1 if any(failed for _, failed in self.outcomes) else 0
+
+
+def register_schemas() -> None:
+    """Tell Hydra every key of every task with its default, as the options of the group ``task``."""
+    store = ConfigStore.instance()
+    for task in all_tasks():
+        store.store(group="task", name=task, node={"task": task, **defaults(task)}, package="_global_")
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+def to_config(composed: DictConfig, choices: Mapping[str, Any]) -> Config:
+    """Check a composed configuration.
+
+    Args:
+        composed: What Hydra composed.
+        choices: The option chosen of each group.
+
+    Raises:
+        InvalidInput: With everything that is wrong with it.
+    """
+    # The sections are composed of several groups; interpolations between them are resolved here.
+    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return parse_config({str(key): value for key, value in plain.items()} | {name: choices[name] for name in CHOICES})
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """Compose the configuration that ``imageclef train`` would run with these overrides.
+
+    Raises:
+        InvalidInput: If it can't be composed or used.
+    """
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with composition_errors_explained(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = hydra.compose("config", list(overrides), return_hydra_config=True)
+        choices = composed.hydra.runtime.choices
+        with_sections = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        return to_config(with_sections, choices)
+
+
+@contextlib.contextmanager
+def _as_script(argv: Sequence[str]) -> Iterator[None]:
+    """Make the process look as if this file had been called with ``argv``, as Hydra and Lightning expect it.
+
+    Lightning starts further processes with ``sys.argv``, or with ``-m`` and the main module where the process was started so:
+    either would lack the verb. Hydra would print errors itself and exit.
+    """
+    main_module = sys.modules["__main__"]
+    before = sys.argv, getattr(main_module, "__spec__", None), os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [__file__, *argv]
+    main_module.__spec__ = None
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv, main_module.__spec__, full_error = before
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+@contextlib.contextmanager
+def composition_errors_explained() -> Iterator[None]:
+    """Turn what Hydra raises while composing into findings that suggest the nearest name."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidInput(_explain(error)) from error
+    except ValueError as error:
+        # Hydra uses it for some mistakes in overrides; one from anywhere else is a bug and stays one.
+        if "hydra" not in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts:
+            raise
+        raise InvalidInput(_explain(error)) from error
+
+
+def _explain(error: Exception) -> Finding:
+    def finding(code: str, message: str, subject: str = "", hint: str = "") -> Finding:
+        return Finding(code, Severity.ERROR, message, file=COMMAND_LINE, id=subject, hint=hint)
+
+    text = str(error) or str(error.__cause__)
+    if isinstance(error, OverrideParseException):
+        return finding("CONFIG-SYNTAX", "can't be read as key=value", error.override, "quote values with special characters twice: 'key=\"a b\"'")
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.partition("/")
+        return finding("CONFIG-UNKNOWN-OPTION", "no such option", f"{group}={option}", nearest(option, list(error.options or ())))
+    if match := re.search(r"You must specify '([^']+)'", text):
+        options = re.findall(r"^\t(\S+)", text, re.MULTILINE)
+        return finding("CONFIG-MISSING-KEY", "has to be chosen", match[1], f"give {match[1]}=NAME; the choices are {', '.join(options)}")
+    if match := re.search(r"Could not (?:override|append to config[^']*|delete[^']*) ?'([^']+)'", text):
+        known = {key for task in all_tasks() for key in flatten(defaults(task))} | {"experiment", "preset", "model", "optimizer", "trainer"}
+        return finding("CONFIG-UNKNOWN-KEY", "no such key", match[1], nearest(match[1], sorted(known)))
+    lines = [line for line in text.splitlines() if line.strip()]
+    return finding("CONFIG-COMPOSE", lines[0] if lines else type(error).__name__)
+
+
+if __name__ == "__main__":
+    from baselines.cli import main
+
+    sys.exit(main(["train", *sys.argv[1:]]))
