@@ -1,21 +1,540 @@
-"""Files: written whole or not at all, hashed, and read with every fault reported."""
+r"""Files: written whole or not at all, hashed, and read with every fault reported.
+
+The readers stream. They hold one record or line at a time, whatever the size of the file, tell data sets from runs by a prefix
+of the codes (``DATA`` or ``RUN``), go on behind a fault where that can be done safely, and stop after ``MAX_ERRORS`` errors.
+Lines end at ``\n``, ``\r\n`` or ``\r`` and at nothing else.
+"""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+import stat
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
+
+from baselines.core.findings import Finding, Findings, Severity, shorten
+
+Prefix = Literal["DATA", "RUN"]
+
+MAX_FILE_BYTES = 512 * 2**20
+MAX_RECORD_LENGTH = 16 * 2**20  # characters of a line, or of one element of a JSON list
+MAX_ERRORS = 10_000
+CHUNK = 2**20
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all."""
-    raise NotImplementedError
+    """Write a file whole or not at all: under a temporary name in its folder, on the disk, then renamed.
+
+    Args:
+        path: The file to make or replace; its folder is made too.
+        content: Bytes, or text that is written as UTF-8 without changing its line ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
-    """Write a value as strict JSON, whole or not at all."""
-    raise NotImplementedError
+    """Write a value as JSON, whole or not at all.
+
+    Raises:
+        ValueError: If the value holds NaN or an infinity, which JSON doesn't have.
+    """
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    raise NotImplementedError
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Adds findings about one file.
+
+    Attributes:
+        findings: Where they go.
+        file: The file, as the user named it.
+        prefix: What the codes start with: ``DATA`` in data sets, ``RUN`` in runs.
+    """
+
+    findings: Findings
+    file: str
+    prefix: Prefix
+
+    def add(self, severity: Severity, rule: str, message: str, *, line: int | None = None, **details: str) -> None:
+        """Add a finding whose code is the prefix and ``rule``; ``details`` are its ``id``, ``value`` and ``hint``."""
+        self.findings.add(Finding(f"{self.prefix}-{rule}", severity, message, file=self.file, line=line, **details))
+
+    def error(self, rule: str, message: str, *, line: int | None = None, **details: str) -> None:
+        """Add an error."""
+        self.add(Severity.ERROR, rule, message, line=line, **details)
+
+    def warning(self, rule: str, message: str, *, line: int | None = None, **details: str) -> None:
+        """Add a warning."""
+        self.add(Severity.WARNING, rule, message, line=line, **details)
+
+    def info(self, rule: str, message: str, *, line: int | None = None, **details: str) -> None:
+        """Add something worth knowing."""
+        self.add(Severity.INFO, rule, message, line=line, **details)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many errors that more would help nobody."""
+        return self.findings.error_count >= MAX_ERRORS
+
+
+@dataclass(frozen=True, slots=True)
+class _TextKind:
+    """What a first pass over a text file found out."""
+
+    encoding: str
+    has_carriage_returns: bool
+    has_final_newline: bool
+
+
+def read_text(
+    path: Path, findings: Findings, prefix: Prefix, *, final_newline: Severity = Severity.INFO
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file, without their ends, with their 1-based numbers.
+
+    Findings: ``FILE-MISSING``, ``FILE-UNREADABLE``, ``FILE-EMPTY``, ``TOO-LARGE``, ``ENCODING``, ``BOM``, ``CRLF``,
+    ``NO-FINAL-NEWLINE``, ``TOO-MANY-ERRORS``, each behind the prefix. Bytes that are not UTF-8 come out as U+FFFD.
+
+    Args:
+        path: The file.
+        findings: Where faults are reported, also those of the caller; reading stops when they hold ``MAX_ERRORS`` errors.
+        prefix: What the codes start with.
+        final_newline: How bad it is if the last line doesn't end.
+    """
+    report = Report(findings, str(path), prefix)
+    kind = _examine(path, report)
+    if kind is None:
+        return
+    if kind.has_carriage_returns:
+        severity = Severity.INFO if prefix == "DATA" else Severity.WARNING
+        report.add(severity, "CRLF", "lines end with carriage returns", hint="end them with a line feed alone")
+    if not kind.has_final_newline:
+        report.add(final_newline, "NO-FINAL-NEWLINE", "the last line doesn't end with a line feed")
+    with path.open(encoding=kind.encoding, errors="replace") as file:
+        number = 0
+        while line := file.readline(MAX_RECORD_LENGTH + 1):
+            number += 1
+            if len(line) > MAX_RECORD_LENGTH:
+                report.error("TOO-LARGE", f"the line is longer than {MAX_RECORD_LENGTH} characters", line=number)
+                return
+            yield number, line.removesuffix("\n")
+            if _stops(report, number):
+                return
+
+
+def read_json_records(path: Path, findings: Findings, prefix: Prefix) -> Iterator[JsonRecord]:
+    """Yield the elements of a JSON file that holds one list, decoded one by one.
+
+    Findings: those of :func:`read_text` on files and encodings; ``STRUCTURE`` (in data sets ``FIELDS``) if there is no list;
+    ``JSON`` for what is not JSON, which ends the reading; and for what ``json.load`` would let pass or die of: a key twice
+    (``DATA-DUPLICATE-KEY``), the literals NaN and Infinity, integers of a thousand digits (``DATA-NUMBER``); in runs these are
+    ``RUN-JSON``. Of keys that occur twice the last one counts.
+
+    Args:
+        path: The file.
+        findings: Where faults are reported, also those of the caller; reading stops when they hold ``MAX_ERRORS`` errors.
+        prefix: What the codes start with.
+    """
+    report = Report(findings, str(path), prefix)
+    kind = _examine(path, report)
+    if kind is None:
+        return
+    with path.open(encoding=kind.encoding, errors="replace") as file:
+        try:
+            for record in _JsonStream(file).records():
+                for fault in record.faults():
+                    fault.tell(report)
+                    if report.is_full:
+                        break
+                yield record
+                if _stops(report, record.line):
+                    return
+        except _Fault as fault:
+            fault.tell(report)
+
+
+def _stops(report: Report, line: int) -> bool:
+    """Whether to stop reading; says so."""
+    if report.is_full:
+        report.error(
+            "TOO-MANY-ERRORS", f"reading stopped after {MAX_ERRORS} errors", line=line, hint="repair those listed first"
+        )
+    return report.is_full
+
+
+def _examine(path: Path, report: Report) -> _TextKind | None:
+    """Check that a file can be read as text; ``None`` if it can't."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            report.error("FILE-UNREADABLE", "this is no file", hint="name a file")
+        elif status.st_size == 0:
+            report.error("FILE-EMPTY", "the file is empty")
+        elif status.st_size > MAX_FILE_BYTES:
+            megabytes = f"{status.st_size / 2**20:.0f} MiB"
+            report.error("TOO-LARGE", "the file is over 512 MiB", value=megabytes, hint="is it the right file? else split it")
+        else:
+            return _examine_bytes(path, report)
+    except FileNotFoundError:
+        report.error("FILE-MISSING", "there is no such file", hint="check the path")
+    except (OSError, ValueError) as error:
+        report.error("FILE-UNREADABLE", "the file can't be read", value=getattr(error, "strerror", None) or str(error))
+    return None
+
+
+_BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+
+
+def _examine_bytes(path: Path, report: Report) -> _TextKind | None:
+    """Find out the encoding and the line ends; ``None`` if this is no text."""
+    with path.open("rb") as file:
+        encoding = _encoding_by_mark(file.read(4), report)
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        line, last, has_carriage_returns = 1, "", False
+        try:
+            while chunk := file.read(CHUNK):
+                text = decoder.decode(chunk)
+                if "\0" in text:
+                    line += _count_line_ends(text[: text.index("\0")], last)
+                    report.error("ENCODING", "a NUL: the file is binary, or UTF-16", line=line, hint="save it as UTF-8")
+                    return None
+                line += _count_line_ends(text, last)
+                has_carriage_returns |= "\r" in text
+                last = text[-1:] or last
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            line += _count_line_ends(error.object[: error.start].decode("latin-1"), last)
+            seen = shorten(error.object[error.start : error.start + 8])
+            report.error("ENCODING", f"this is not {encoding.upper()}", line=line, value=seen, hint="save the file as UTF-8")
+            last = "\n"  # nobody looked
+    return _TextKind(encoding, has_carriage_returns, last in {"\n", "\r"})
+
+
+def _encoding_by_mark(head: bytes, report: Report) -> str:
+    """Return the encoding by the byte order mark, UTF-8 without one; report what is not plain UTF-8."""
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
+    if encoding == "utf-8-sig":
+        severity = Severity.INFO if report.prefix == "DATA" else Severity.ERROR
+        report.add(severity, "BOM", "the file starts with a byte order mark", line=1, hint="save it as UTF-8 without one")
+    elif encoding != "utf-8":
+        report.error("ENCODING", f"the file is {encoding.upper()}", line=1, hint="save it as UTF-8")
+    return encoding
+
+
+def _count_line_ends(text: str, before: str) -> int:
+    """Count the line ends of a piece of text that follows the character ``before``."""
+    if "\r" not in text and before != "\r":
+        return text.count("\n")
+    return text.count("\n") + text.count("\r") - text.count("\r\n") - (before == "\r" and text.startswith("\n"))
+
+
+_JSON: dict[Prefix, str] = {"DATA": "JSON", "RUN": "JSON"}
+_STRUCTURE: dict[Prefix, str] = {"DATA": "FIELDS", "RUN": "STRUCTURE"}
+_DUPLICATE: dict[Prefix, str] = {"DATA": "DUPLICATE-KEY", "RUN": "JSON"}
+_NUMBER: dict[Prefix, str] = {"DATA": "NUMBER", "RUN": "JSON"}
+_TOO_LARGE: dict[Prefix, str] = {"DATA": "TOO-LARGE", "RUN": "TOO-LARGE"}
+
+
+@dataclass(eq=False)
+class _Fault(Exception):
+    """What is wrong with a JSON text, and where; raised where reading can't go on behind it."""
+
+    rule: dict[Prefix, str]
+    message: str
+    line: int
+    value: str = ""
+    hint: str = ""
+
+    def tell(self, report: Report) -> None:
+        """Report it as an error."""
+        report.error(self.rule[report.prefix], self.message, line=self.line, value=self.value, hint=self.hint)
+
+
+_LONG_NUMBER = 640  # digits; the lowest limit that Python can be set to
+# Strings that a colon follows are keys; other strings are matched so that nothing in them is taken for a token.
+_TOKENS = re.compile(
+    r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>[ \n\t]*:)?'
+    r"|(?P<brace>[{}])"
+    r"|(?P<constant>NaN|-?Infinity)"
+    rf"|(?P<long>(?<![\d.eE+])\d{{{_LONG_NUMBER},}}(?![\d.eE]))",
+    re.DOTALL,
+)
+_SPACE = re.compile(r"[ \t\n\r]*")
+# Decodes whatever a record may hold, to find out where values end.
+_locator = json.JSONDecoder(parse_int=float)
+
+
+class JsonRecord:
+    """One element of a JSON list.
+
+    Attributes:
+        value: The decoded element; any JSON value. NaN and infinities may be in it, a finding has said so then.
+        number: Its 0-based place in the list.
+        line: The 1-based line it starts on.
+    """
+
+    def __init__(self, value: Any, number: int, line: int, text: str, *, is_suspicious: bool) -> None:
+        self.value, self.number, self.line = value, number, line
+        self._text, self._is_suspicious = text, is_suspicious
+        self._places: dict[int, dict[str | int, int]] = {}
+
+    def line_of(self, *keys: str | int) -> int:
+        """Return the line of the value that keys and indices lead to, or of the last one on the way that exists."""
+        return self._line_at(self._start_of(keys))
+
+    def source(self, *keys: str | int, length: int = 80) -> str:
+        """Return a value as it stands in the file, on one line of printable characters, shortened."""
+        start = self._start_of(keys)
+        piece = self._text[start : start + 8 * length]
+        with suppress(RecursionError):
+            piece = self._text[start : min(_locator.raw_decode(self._text, start)[1], start + 8 * length)]
+        text = printable(" ".join(piece.split()))
+        return text if len(text) <= length else text[: length - 1] + "…"
+
+    def faults(self) -> Iterator[_Fault]:
+        """Yield what decoding let pass though it isn't proper JSON."""
+        if not self._is_suspicious:
+            return
+        keys: list[set[str]] = []
+        for token in _TOKENS.finditer(self._text):
+            if token["brace"] == "{":
+                keys.append(set())
+            elif token["brace"]:
+                keys.pop()
+            elif token["colon"]:
+                key = json.loads(token["string"])
+                if key in keys[-1]:
+                    yield self._fault(token, _DUPLICATE, "a key occurs twice in one object", "keep one of the two")
+                keys[-1].add(key)
+            elif token["constant"]:
+                yield self._fault(token, _NUMBER, f"{token[0]} is no JSON", "write a finite number")
+            elif token["long"]:
+                yield self._fault(token, _NUMBER, f"an integer of {len(token[0])} digits", "write a sensible number")
+
+    def _fault(self, token: re.Match[str], rule: dict[Prefix, str], message: str, hint: str) -> _Fault:
+        value = printable(token[0])
+        return _Fault(rule, message, self._line_at(token.start()), value[:40] + "…" if len(value) > 40 else value, hint)
+
+    def _start_of(self, keys: tuple[str | int, ...]) -> int:
+        start = 0
+        for key in keys:
+            inner = self._starts_in(start).get(key)
+            if inner is None:
+                break
+            start = inner
+        return start
+
+    def _starts_in(self, start: int) -> dict[str | int, int]:
+        """Return where the values in the object or array at ``start`` start; for other values nothing."""
+        if start not in self._places:
+            self._places[start] = dict(self._walk(start)) if self._text[start] in "{[" else {}
+        return self._places[start]
+
+    def _walk(self, start: int) -> Iterator[tuple[str | int, int]]:
+        text, is_object = self._text, self._text[start] == "{"
+        position, index = self._skip_space(start + 1), 0
+        try:
+            while text[position] not in "]}":
+                key: str | int = index
+                if is_object:
+                    key, position = _locator.raw_decode(text, position)
+                    position = self._skip_space(self._skip_space(position) + 1)  # over the colon
+                yield key, position
+                position = self._skip_space(_locator.raw_decode(text, position)[1])
+                if text[position] == ",":
+                    position = self._skip_space(position + 1)
+                index += 1
+        except RecursionError:  # the record could be decoded, but not from this much deeper in the stack
+            return
+
+    def _skip_space(self, position: int) -> int:
+        match = _SPACE.match(self._text, position)
+        assert match is not None
+        return match.end()
+
+    def _line_at(self, position: int) -> int:
+        return self.line + bisect_left(self._line_ends, position)
+
+    @cached_property
+    def _line_ends(self) -> list[int]:
+        return [match.start() for match in re.finditer("\n", self._text)]
+
+
+class _JsonStream:
+    """Decodes the elements of a list from a window that moves along a text."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.window, self.position, self.line = "", 0, 1
+        self.is_suspicious = False
+        self.decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
+
+    def records(self) -> Iterator[JsonRecord]:
+        """Yield the elements; raise :class:`_Fault` where the text can't be read on."""
+        start = self._next()
+        if start != "[":
+            raise self._no_list(start)
+        self._advance(self.position + 1)
+        number = 0
+        is_open = self._next() != "]"
+        while is_open:
+            line, self.is_suspicious = self.line, False
+            value, end = self._decode()
+            text = self.window[self.position : end]
+            self._advance(end)
+            yield JsonRecord(value, number, line, text, is_suspicious=self.is_suspicious)
+            number += 1
+            is_open = self._next() == ","
+            if is_open:
+                self._advance(self.position + 1)
+                self._next()
+            elif self._next() != "]":
+                raise self._syntax_error("expected a comma or the end of the list")
+        self._advance(self.position + 1)
+        if self._next():
+            raise self._syntax_error("there is more behind the end of the list")
+
+    def _no_list(self, start: str) -> _Fault:
+        if not start:
+            return self._syntax_error("the file holds nothing but white space")
+        if start == "{":
+            hint = "write one list of records: [ {…}, {…} ]; neither COCO's object nor one record per line is meant"
+            return _Fault(_STRUCTURE, "the top level is an object, not a list", self.line, hint=hint)
+        if start in '"-0123456789tfn':
+            hint = "write one list of records: [ {…}, {…} ]"
+            return _Fault(_STRUCTURE, "the top level is not a list", self.line, self._excerpt(self.position), hint)
+        return self._syntax_error("this is no JSON")
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            self.is_suspicious = True
+        return value
+
+    def _constant(self, name: str) -> float:
+        self.is_suspicious = True
+        return float(name.replace("Infinity", "inf"))
+
+    def _integer(self, digits: str) -> int | float:
+        """Decode an integer; one with so many digits that Python refuses becomes an infinity."""
+        if len(digits) < _LONG_NUMBER:
+            return int(digits)
+        self.is_suspicious = True
+        return math.copysign(math.inf, -1 if digits[0] == "-" else 1)
+
+    def _decode(self) -> tuple[Any, int]:
+        """Decode the value at the position, reading on as far as needed; return it and where it ends."""
+        while True:
+            failure: json.JSONDecodeError | None = None
+            try:
+                value, end = self.decoder.raw_decode(self.window, self.position)
+                if end < len(self.window):
+                    return value, end
+            except RecursionError:
+                raise _Fault(
+                    _JSON, "nested too deeply", self.line, hint="a record is an object with lists of numbers"
+                ) from None
+            except json.JSONDecodeError as error:
+                failure = error
+            except ValueError:  # more digits than Python turns into an integer
+                self.decoder = json.JSONDecoder(
+                    object_pairs_hook=self._object, parse_constant=self._constant, parse_int=self._integer
+                )
+                continue
+            length = len(self.window) - self.position
+            offset = failure.pos - self.position if failure else length
+            in_string = failure is not None and failure.msg.startswith("Unterminated string")
+            may_be_cut_off = in_string or offset >= length - len("-Infinity")
+            if may_be_cut_off and length <= MAX_RECORD_LENGTH and self._read_on(max(CHUNK, length)):
+                continue
+            if may_be_cut_off and not in_string and length > MAX_RECORD_LENGTH:
+                raise _Fault(_TOO_LARGE, f"a record is longer than {MAX_RECORD_LENGTH} characters", self.line)
+            if failure is None:  # a value at the very end of the file
+                return value, len(self.window)
+            raise self._syntax_error(failure.msg[:1].lower() + failure.msg[1:], self.position + offset)
+
+    def _read_on(self, size: int) -> bool:
+        """Move the window to the position and lengthen it; whether there was more to read."""
+        more = self.file.read(size)
+        self.window, self.position = self.window[self.position :] + more, 0
+        return bool(more)
+
+    def _advance(self, position: int) -> None:
+        self.line += self.window.count("\n", self.position, position)
+        self.position = position
+
+    def _next(self) -> str:
+        """Skip white space; return the character then at the position, and nothing at the end of the file."""
+        while True:
+            match = _SPACE.match(self.window, self.position)
+            assert match is not None
+            self._advance(match.end())
+            if self.position < len(self.window):
+                return self.window[self.position]
+            if not self._read_on(CHUNK):
+                return ""
+
+    def _excerpt(self, position: int) -> str:
+        return printable(self.window[position : position + 20].split("\n")[0])
+
+    def _syntax_error(self, message: str, position: int | None = None) -> _Fault:
+        position = self.position if position is None else position
+        line = self.line + self.window.count("\n", self.position, position)
+        excerpt = self._excerpt(position)
+        return _Fault(
+            _JSON, f"not valid JSON: {message}", line, excerpt, _syntax_hint(excerpt, at_end=position >= len(self.window))
+        )
+
+
+def _syntax_hint(excerpt: str, *, at_end: bool) -> str:
+    """Say what to do about a syntax error, by what stands where it was noticed."""
+    if at_end:
+        return "the file ends too early: was writing it cut off?"
+    if excerpt.startswith(("]", "}", ",")):
+        return "a comma too many?"
+    if excerpt.startswith("'"):
+        return "JSON has double quotes; write the file with json.dump"
+    if excerpt.startswith(("None", "True", "False")):
+        return "JSON has null, true and false; write the file with json.dump"
+    return "write the file with json.dump"
+
+
+def printable(text: str) -> str:
+    r"""Return text with everything that would upset a terminal escaped.
+
+    >>> printable("a\x1b[2J é")
+    'a\\x1b[2J é'
+    """
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
