@@ -165,7 +165,7 @@ def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], label
         if not len(image_boxes):
             continue
         bumps = gaussians(image_boxes, height, width)
-        target[index].index_reduce_(0, image_labels, bumps, "amax")
+        target[index].scatter_reduce_(0, image_labels[:, None, None].expand_as(bumps), bumps, "amax")
         element, row, column = torch.nonzero(bumps >= REGRESSION_LEVEL, as_tuple=True)
         weight = bumps[element, row, column]
         weights.append(weight / torch.zeros(len(image_boxes), device=weight.device).index_add_(0, element, weight)[element])

@@ -6,7 +6,9 @@ Anchors and detections a page are those of the run that won drawnUI 2021 (spec p
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -16,7 +18,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from baselines.drawnui.center import Detections
 
 ANCHOR_RATIOS = (0.1, 0.5, 1.0, 1.5)  # height over width: elements are flat
-NAMES = ("stride4", "stride8", "stride16", "stride32")
+NAMES = ("0", "1", "2", "3")  # what torchvision pools regions from: strides 4 to 32
 
 
 class PyramidBackbone(nn.Module):
@@ -27,10 +29,13 @@ class PyramidBackbone(nn.Module):
         self.backbone = backbone
         self.pyramid = FeaturePyramidNetwork(backbone.feature_info.channels()[-4:], channels, extra_blocks=LastLevelMaxPool())
         self.out_channels = channels
+        self.autocast = False
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """Map images ``(B, C, H, W)`` to the levels of strides 4 to 64."""
-        return self.pyramid(OrderedDict(zip(NAMES, self.backbone(images)[-4:], strict=True)))
+        """Map images ``(B, C, H, W)`` to the levels of strides 4 to 64, float32."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):
+            levels = self.pyramid(OrderedDict(zip(NAMES, self.backbone(images)[-4:], strict=True)))
+        return OrderedDict((name, level.float()) for name, level in levels.items())
 
 
 class TwoStageDetector(nn.Module):
@@ -57,7 +62,6 @@ class TwoStageDetector(nn.Module):
         floor: float,
     ) -> None:
         super().__init__()
-        channels_in = backbone.feature_info.channels()[0]
         self.detector = FasterRCNN(
             PyramidBackbone(backbone, channels),
             num_classes=classes + 1,  # torchvision's class 0 is the background
@@ -65,8 +69,8 @@ class TwoStageDetector(nn.Module):
             box_detections_per_img=limit,
             box_nms_thresh=iou,
             box_score_thresh=floor,
-            image_mean=[0.0] * channels_in,  # images arrive normalised and of the right size
-            image_std=[1.0] * channels_in,
+            image_mean=[0.0],  # images arrive normalised and of the right size
+            image_std=[1.0],
             _skip_resize=True,
         )
 
@@ -78,9 +82,15 @@ class TwoStageDetector(nn.Module):
             boxes: For each image ``(N, 4)`` xyxy in input pixels.
             labels: For each image ``(N,)`` class indices from 0.
         """
-        targets = [{"boxes": box, "labels": label + 1} for box, label in zip(boxes, labels, strict=True)]
-        return self.detector(list(images), targets)
+        return self._run(images, [{"boxes": box, "labels": label + 1} for box, label in zip(boxes, labels, strict=True)])
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Return the detections of each image, best first."""
-        return [(found["boxes"], found["labels"] - 1, found["scores"]) for found in self.detector(list(images))]
+        return [(found["boxes"], found["labels"] - 1, found["scores"]) for found in self._run(images, None)]
+
+    def _run(self, images: Tensor, targets: list[dict[str, Tensor]] | None) -> Any:
+        """Run the detector with autocast on the backbone and pyramid alone: boxes in bfloat16 are some pixels off."""
+        device = images.device.type
+        self.detector.backbone.autocast = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False):
+            return self.detector(list(images), targets)
