@@ -1,0 +1,340 @@
+"""The front door: ``imageclef VERB``.
+
+Only the standard library is imported here, and a verb's module when the verb is called, so that help answers at once and
+validating or scoring a run needs no torch.
+
+Exit codes: 0 fine, 1 the input is invalid (run, data set, configuration, checkpoint), 2 wrong usage, 3 a bug in the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from baselines import __version__
+
+OK, INVALID, USAGE, BUG = 0, 1, 2, 3
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+# Top-level modules by the extra that installs them, for the message when one is missing.
+EXTRAS = {
+    "train": frozenset(
+        (
+            *("torch", "torchvision", "torchmetrics", "pytorch_lightning", "hydra", "omegaconf", "timm", "transformers"),
+            *("segmentation_models_pytorch", "monai", "albumentations", "cv2", "tensorboard", "safetensors"),
+        )
+    ),
+    "slurm": frozenset(("submitit", "hydra_plugins")),
+}
+REPORTED_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pytorch-lightning", "hydra-core")  # versions in a bug report
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command of ``imageclef``.
+
+    Attributes:
+        summary: What it does, in one line of the list of verbs.
+        handler: ``module:function``, imported when the verb is called. It takes the parsed arguments and returns an exit code
+            or ``None``.
+        add_arguments: Defines the verb's arguments.
+        epilog: Examples and notes at the end of its help.
+        forwards: Whether the handler takes the arguments as they are, a list of strings; then the definitions are for help only.
+    """
+
+    summary: str
+    handler: str
+    add_arguments: Callable[[argparse.ArgumentParser], object]
+    epilog: str = ""
+    forwards: bool = False
+
+
+def natural(text: str) -> int:
+    """Parse an integer of at least 0, for argparse."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def positive(text: str) -> int:
+    """Parse an integer of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def _tasks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", nargs="?", metavar="TASK", help="show the card of this task: splits, metrics, run file")
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="task ids (default: every task that has a generator)")
+    parser.add_argument("--out", type=Path, default=Path("data/samples"), metavar="DIR", help="where to (default: %(default)s)")
+    parser.add_argument("--size", type=positive, metavar="N", help="how many samples (default: the task's own)")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: %(default)s)")
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="experiment=NAME and any key=value of conf/")
+    parser.add_argument("-m", "--multirun", action="store_true", help="sweep: one run for each combination of a=1,2 values")
+    parser.add_argument("--cfg", choices=("job",), help="print the composed configuration and stop")
+
+
+def _predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a finished run folder")
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data root, laid out as data/README.md says")
+    parser.add_argument("--split", default="test", help="the split to predict (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run file to write")
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="samples at a time (default: the run's own)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def _validate(parser: argparse.ArgumentParser) -> None:
+    _run_arguments(parser)
+    known = parser.add_mutually_exclusive_group(required=True)
+    known.add_argument("--truth", type=Path, metavar="FILE", help="the ground truth as distributed")
+    known.add_argument("--ids", type=Path, metavar="FILE", help="instead of the truth: the ids of the test set, one a line")
+
+
+def _score(parser: argparse.ArgumentParser) -> None:
+    _run_arguments(parser)
+    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file as well")
+    parser.add_argument(
+        "--bootstrap",
+        type=natural,
+        default=1000,
+        metavar="N",
+        help="resamples for the intervals (default: %(default)s; 0: none)",
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="task id, such as drawnui-wireframe (`imageclef tasks` lists them)")
+    parser.add_argument("--run", type=Path, required=True, metavar="FILE", help="the run file")
+    parser.add_argument("--format", metavar="NAME", help="run format, where a task has several (default: that of 2021)")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("step", "data"), help="step: the training step; data: the loader alone")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="TASK | OVERRIDE", action=_SplitTask, help="a task id, and any key=value of conf/"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
+    parser.set_defaults(task=None)
+
+
+class _SplitTask(argparse.Action):
+    """Tells a task id from overrides, which all hold an ``=`` or start with ``~``."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        del option_string  # a positional has none
+        overrides = [value for value in values if "=" in value or value.startswith("~")]
+        tasks = [value for value in values if value not in overrides]
+        if len(tasks) > 1:
+            parser.error(f"one task at a time, not {', '.join(tasks)}")
+        namespace.overrides = overrides
+        namespace.task = tasks[0] if tasks else None
+
+
+def _fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a file name of conf/experiment, without .yaml")
+
+
+VERBS = {
+    "tasks": Verb("list the ten tasks and what works for each", "baselines.core.commands:tasks", _tasks),
+    "sample": Verb(
+        "write generated sample data, laid out as the campaign distributed its own",
+        "baselines.core.commands:sample",
+        _sample,
+        "example: imageclef sample drawnui-wireframe --size 200",
+    ),
+    "train": Verb(
+        "fit, predict, write the run file and score it",
+        "baselines.training.main:train",
+        _train,
+        "The same command again resumes a run that was cut off, and skips one that is finished.\n\n"
+        "examples:\n"
+        "  imageclef train experiment=drawnui_wireframe data.root=/path/to/data\n"
+        "  imageclef train experiment=drawnui_wireframe preset=demo      # two CPU cores, sample data\n"
+        "  imageclef train experiment=drawnui_wireframe seed=1,2,3 -m    # a sweep",
+        forwards=True,
+    ),
+    "predict": Verb(
+        "predict a split with a finished run and write the run file",
+        "baselines.training.predict:predict",
+        _predict,
+        "example: imageclef predict runs/… --data data --split test --out submission.json",
+    ),
+    "validate": Verb(
+        "tell whether a run file is acceptable, listing every error",
+        "baselines.core.commands:validate",
+        _validate,
+        "example: imageclef validate drawnui-wireframe --run submission.json --ids test_ids.txt",
+    ),
+    "score": Verb(
+        "score a run file against the ground truth",
+        "baselines.core.commands:score",
+        _score,
+        "example: imageclef score drawnui-wireframe --run submission.json --truth development_set.json --json scores.json",
+    ),
+    "bench": Verb(
+        "measure the speed of a recipe's training step or of its data loader",
+        "baselines.training.bench:bench",
+        _bench,
+        "example: imageclef bench step drawnui-wireframe preset=demo --json step.json",
+    ),
+    "fetch": Verb(
+        "download the pretrained weights of an experiment, for jobs without a network",
+        "baselines.training.weights:fetch",
+        _fetch,
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``imageclef`` with these arguments (default: the process's own).
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: With 0 after printing a verb's help, with 2 on wrong arguments.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments.pop(0) if arguments else ""
+    if name in VERBS:
+        return _run(name, arguments)
+    if name in ("-h", "--help"):
+        print(_help())
+        return OK
+    if name == "--version":
+        print(f"imageclef {__version__}")
+        return OK
+    print(_unknown(name) if name else _help(), file=sys.stderr)
+    return USAGE
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Parse the verb's arguments, call its handler and turn what it raises into a message and an exit code."""
+    verb = VERBS[name]
+    parser = _parser(name, verb)
+    if verb.forwards and not {"-h", "--help"} & set(arguments):
+        parsed: Any = arguments
+    else:
+        parsed = parser.parse_intermixed_args(arguments)
+    try:
+        module, function = verb.handler.split(":")
+        code = getattr(importlib.import_module(module), function)(parsed)
+        sys.stdout.flush()  # here, where a closed pipe can still be handled
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet, too
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last place that can explain it
+        return _explain(error, name)
+    return OK if code is None else int(code)
+
+
+def _explain(error: Exception, verb: str) -> int:
+    """Print what went wrong to stderr and return the exit code for it."""
+    from baselines.core.findings import InvalidInput, UsageError  # imported late: help needs none of it
+
+    if isinstance(error, InvalidInput):
+        message, code = str(error), INVALID
+    elif isinstance(error, UsageError):
+        message, code = f"imageclef {verb}: {error}", USAGE
+    elif extra := _missing_extra(error):
+        message = f'imageclef {verb}: {error}; it comes with: pip install "imageclef-baselines[{extra}]"'
+        code = USAGE
+    elif isinstance(error, OSError) and error.strerror:  # a full disk, a folder without write permission
+        message = f"imageclef {verb}: {f'{error.filename}: ' if error.filename else ''}{error.strerror}"
+        code = INVALID
+    else:
+        message, code = _bug_report(error, error.__traceback__), BUG
+    print(message, file=sys.stderr)
+    return code
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Return the extra that would have brought the module that could not be imported."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    missing = error.name.partition(".")[0]
+    return next((extra for extra, modules in EXTRAS.items() if missing in modules), None)
+
+
+def _bug_report(error: Exception, trace: TracebackType | None) -> str:
+    """Return the traceback, the versions it happened with, and what to do with both."""
+    import platform
+    import traceback
+    from importlib.metadata import PackageNotFoundError, version
+
+    def installed(package: str) -> str:
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            return f"{package} not installed"
+
+    return "\n".join(
+        (
+            "".join(traceback.format_exception(type(error), error, trace)),
+            f"imageclef-baselines {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            ", ".join(installed(package) for package in REPORTED_PACKAGES),
+            "",
+            f"This is a bug in imageclef-baselines: imageclef {' '.join(sys.argv[1:])}",
+            "Please report it to the project's issue tracker, with all of the text above.",
+        )
+    )
+
+
+def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"imageclef {name}",
+        description=verb.summary[0].upper() + verb.summary[1:] + ".",
+        epilog=verb.epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verb.add_arguments(parser)
+    return parser
+
+
+def _help() -> str:
+    width = max(map(len, VERBS)) + 2
+    return "\n".join(
+        (
+            "usage: imageclef VERB [ARGUMENT ...]",
+            "",
+            "Reference baselines and the shared scorer for the ten subtasks of ImageCLEF 2021.",
+            "",
+            "verbs:",
+            *(f"  {name:{width}}{verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "`imageclef VERB --help` tells more about one of them, `imageclef --version` the version.",
+            "exit codes: 0 fine, 1 the input is invalid, 2 wrong usage, 3 a bug in imageclef-baselines",
+        )
+    )
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, VERBS, n=1)
+    suggestion = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
+    return f"imageclef: no verb {name!r}: {suggestion}"
