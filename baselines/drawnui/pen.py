@@ -363,10 +363,11 @@ def photograph(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.Imag
     if rng.random() < 0.3:
         _rule(paper, rng)
     colour = np.array(INKS[rng.integers(len(INKS))], dtype=np.float32) * np.float32(rng.uniform(0.8, 1.5))
-    image = _compose(ink * np.float32(rng.uniform(0.65, 0.95)), paper, np.clip(colour, 0, 190))
+    ink = _defocus(ink, rng.uniform(0.3, 1.2)) * np.float32(rng.uniform(0.65, 0.95))
+    image = _compose(ink, paper, np.clip(colour, 0, 190))
     if rng.random() < 0.3:
         _table_edge(image, rng)
-    return _expose(image, rng, noise=rng.uniform(1.0, 4.5), blur=rng.uniform(0.3, 1.1))
+    return _expose(image, rng, noise=rng.uniform(0.5, 2.5))
 
 
 def scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.Image:
@@ -377,18 +378,18 @@ def scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.Image:
     if rng.random() < 0.25:
         _rule(paper, rng)
     colour = np.array(INKS[rng.integers(len(INKS))], dtype=np.float32)
-    image = _compose(ink * np.float32(rng.uniform(0.4, 0.95)), paper, colour * np.float32(rng.uniform(0.9, 1.6)))
+    ink = _defocus(ink, rng.uniform(0.2, 0.8)) * np.float32(rng.uniform(0.4, 0.95))
+    image = _compose(ink, paper, colour * np.float32(rng.uniform(0.9, 1.6)))
     if rng.random() < 0.35:
         _table_edge(image, rng, thickness=0.02)
-    return _expose(image, rng, noise=rng.uniform(0.3, 1.2), blur=rng.uniform(0.2, 0.7))
+    return _expose(image, rng, noise=rng.uniform(0.2, 0.9))
 
 
 def threshold_scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.Image:
     """Scan the page in black and white: ragged lines, specks, and ragged black where the paper ends."""
     height, width = ink.shape
-    soft = np.asarray(Image.fromarray(np.uint8(ink * 255)).filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.0))), np.float32)
     grain = soft_noise(rng, width, height, max(width, height) // 3)
-    black = soft / 255 + 0.06 * grain > rng.uniform(0.18, 0.4)
+    black = _defocus(ink, rng.uniform(0.5, 1.0)) + 0.06 * grain > rng.uniform(0.18, 0.4)
     black |= soft_noise(rng, width, height, max(width, height) // 4) > rng.uniform(3.4, 4.6)
     if rng.random() < 0.5:
         ragged = 2 * soft_noise(rng, width, height, 60) + 1.5 * soft_noise(rng, width, height, 500)
@@ -397,8 +398,8 @@ def threshold_scan(ink: NDArray[np.float32], rng: np.random.Generator) -> Image.
             depth = np.arange(height)[:, None] if axis % 2 else np.arange(width)[None, :]
             depth = depth if axis < 2 else depth[::-1, ::-1]
             black |= depth + ragged < rng.uniform(2, 14)
-    image = np.where(black, np.float32(rng.uniform(0, 20)), np.float32(rng.uniform(250, 255)))
-    return _expose(np.repeat(image[..., None], 3, axis=2), rng, noise=0.0, blur=rng.uniform(0.0, 0.5))
+    grey = np.where(black, np.uint8(rng.integers(0, 21)), np.uint8(rng.integers(250, 256)))
+    return Image.fromarray(grey).filter(ImageFilter.GaussianBlur(rng.uniform(0.15, 0.5))).convert("RGB")
 
 
 CAPTURES = (photograph, scan, threshold_scan)
@@ -425,10 +426,13 @@ def _table_edge(image: NDArray[np.float32], rng: np.random.Generator, thickness:
     image += (1 - inside) * table
 
 
-def _expose(image: NDArray[np.float32], rng: np.random.Generator, noise: float, blur: float) -> Image.Image:
-    """Add the sensor's noise, round to bytes and defocus."""
-    if noise:
-        grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(noise)
-        image = image + grain[..., None]
-    picture = Image.fromarray(np.uint8(np.clip(image + 0.5, 0, 255)))
-    return picture.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.15 else picture
+def _defocus(ink: NDArray[np.float32], blur: float) -> NDArray[np.float32]:
+    """Blur the ink by a Gaussian of ``blur`` pixels; the paper is smooth already."""
+    picture = Image.fromarray(np.uint8(ink * 255)).filter(ImageFilter.GaussianBlur(blur))
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
+
+
+def _expose(image: NDArray[np.float32], rng: np.random.Generator, noise: float) -> Image.Image:
+    """Add the sensor's noise, of ``noise`` grey levels, and round to bytes."""
+    image = image + (rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(noise))[..., None]
+    return Image.fromarray(np.uint8(np.clip(image + 0.5, 0, 255)))

@@ -27,7 +27,7 @@ from baselines.drawnui import sketches, webpages
 from baselines.drawnui.sketches import Page
 from baselines.drawnui.task import WIREFRAME_CLASSES
 
-VERSION = 1  # of the generator; a change of what it draws counts up, and older samples are replaced
+VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
 MARKER = "sample.json"
 JPEG_QUALITY = 88
 NOTE = (
@@ -105,7 +105,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
         root: The data root; made where it is missing.
         task: ``drawnui-wireframe`` or ``drawnui-screenshot``.
         size: Number of development wireframes, or of training screenshots; the test sets hold a quarter as many, the
-            screenshots' validation part three eighths. The default of 64 shows every class several times; very small sizes don't.
+            screenshots' validation part three eighths. The default of 64 shows every class several times.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
 
     Raises:

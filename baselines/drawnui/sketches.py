@@ -40,17 +40,8 @@ from baselines.drawnui.elements import (
     draw_video,
 )
 
-PAGE_SIZES = (
-    (1200, 900),
-    (1200, 900),
-    (1200, 900),
-    (900, 1200),
-    (900, 1200),
-    (900, 1260),
-    (1600, 560),
-    (1600, 400),
-    (780, 1600),
-)
+PAGE_SIZES = ((1200, 900), (900, 1200), (900, 1260), (1600, 560), (1600, 400), (780, 1600))
+PAGE_SHARES = (0.45, 0.19, 0.11, 0.08, 0.08, 0.09)
 CAPTURE_SHARES = (0.5, 0.22, 0.28)  # photographs, scans, black-and-white scans
 
 
@@ -331,7 +322,7 @@ def _fill(s: Sketch, x: float, y: float, width: float, bottom: float, first: Seq
 
 def draw_sketch(rng: np.random.Generator, number: int) -> Sketch:
     """Draw the sketch with this number: its size, its hand and its content come from ``rng``."""
-    width, height = PAGE_SIZES[rng.integers(len(PAGE_SIZES))]
+    width, height = PAGE_SIZES[rng.choice(len(PAGE_SIZES), p=PAGE_SHARES)]
     s = Sketch(rng, width, height)
     margin_x, margin_y = rng.uniform(0.03, 0.13) * width, rng.uniform(0.03, 0.11) * height
     x, y = margin_x, margin_y
