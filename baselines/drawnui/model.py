@@ -139,11 +139,9 @@ class HistogramAveragePrecision:
     def update(self, truth: Any, truth_labels: Any, boxes: Any, labels: Any, scores: Any) -> None:
         """Count one image: truth ``(N, 4)`` and detections ``(M, 4)`` xyxy with class indices, scores ``(M,)`` in [0, 1]."""
         self.truths += np.bincount(truth_labels, minlength=self.classes)
-        for label in np.unique(labels):
-            mine = labels == label
-            found = match_boxes(truth[truth_labels == label], boxes[mine], scores[mine])
-            bins = np.minimum((found.scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
-            np.add.at(self.detections, (found.hits.astype(int), label, bins), 1)
+        found = match_boxes(truth, truth_labels, boxes, labels, scores)
+        bins = np.minimum((found.scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
+        np.add.at(self.detections, (found.hits.astype(int), found.labels, bins), 1)
 
     def compute(self, sum_over_processes: Any) -> float:
         """Return the mean over classes with truth; 0 without any."""

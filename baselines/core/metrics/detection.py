@@ -1,28 +1,31 @@
-"""Average precision and recall of detections at one IoU threshold, as pycocotools 2.0.11 counts them (spec page metrics.md, M6).
+"""Average precision and recall of detections at one IoU threshold, as pycocotools 2.0.11 counts them (spec page metrics.md M6).
 
-Matching detections with truths is done once, image by image. What it leaves, a flag per detection, is enough to compute every
-number again on any resample of the images, so a bootstrap never matches twice.
+Matching detections with truths is done once, image by image. What it leaves, a hit flag per detection, is enough to compute
+every number again on any resample of the images, so that a bootstrap never matches twice:
+
+    boxes → match_boxes, per image → DetectionStatistics, of the set → evaluate(weights), per resample
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 MAX_DETECTIONS = 300  # per image and class
 EPSILON = float(np.spacing(1))  # pycocotools adds it to TP + FP
 IOU_SLACK = 1e-10  # a threshold of 1 still matches equal boxes
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
-RESAMPLES_AT_ONCE = 4_000_000  # elements of one chunk of the resampling arrays
+BLOCK = 1 << 18  # elements of a block of resamples × detections: 2 MiB, which stays in the cache
 
-Boxes = NDArray[np.floating]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def box_iou(left: Boxes, right: Boxes) -> NDArray[np.float64]:
-    """Return the intersection over union of every pair of boxes, on continuous coordinates.
+def box_iou(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
+    """Return the intersection over union of every pair of boxes: |A ∩ B| / (|A| + |B| - |A ∩ B|), on continuous coordinates.
 
     Args:
         left: ``(N, 4)`` xyxy.
@@ -31,127 +34,202 @@ def box_iou(left: Boxes, right: Boxes) -> NDArray[np.float64]:
     Returns:
         ``(N, M)`` in [0, 1]; 0 wherever a box has no area.
 
-    >>> box_iou(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2], [0, 0, 2, 2]])).round(3).tolist()
-    [[0.333, 1.0]]
+    >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2], [1, 1, 1, 2]]).round(3).tolist()
+    [[0.333, 1.0, 0.0]]
     """
-    left, right = np.asarray(left, np.float64).reshape(-1, 4), np.asarray(right, np.float64).reshape(-1, 4)
-    sides = np.minimum(left[:, None, 2:], right[None, :, 2:]) - np.maximum(left[:, None, :2], right[None, :, :2])
-    intersection = np.maximum(sides, 0).prod(-1)
-    union = _areas(left)[:, None] + _areas(right)[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)
+    a, b = _as_boxes(left), _as_boxes(right)
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    sides = np.maximum(sides, 0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = _areas(a)[:, None] + _areas(b)[None] - intersection
+    ious = np.zeros_like(intersection)
+    np.divide(intersection, union, out=ious, where=intersection > 0)
+    return ious
+
+
+def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(boxes, np.float64).reshape(-1, 4)
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(-1)
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def match_image(ious: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Match the detections of one class in one image with its truths.
-
-    Each detection in turn takes the free truth with the highest IoU of at least the threshold, the later one of equals.
+def rank_detections(labels: ArrayLike, scores: ArrayLike, limit: int = MAX_DETECTIONS) -> NDArray[np.int64]:
+    """Return which detections of an image count, class by class and by falling score.
 
     Args:
-        ious: ``(detections, truths)``, the detections by falling score.
-        threshold: Least IoU of a match; an IoU of 0 never matches, so 0 asks for any overlap.
+        labels: ``(N,)`` class ids.
+        scores: ``(N,)``; equal scores keep their order.
+        limit: How many count of each class, the best first.
+
+    Returns:
+        Indices of at most N detections.
+
+    >>> rank_detections([2, 1, 2, 2], [0.5, 0.1, 0.9, 0.5], limit=2).tolist()
+    [1, 2, 0]
+    """
+    labels = np.asarray(labels, np.int64)
+    order = np.lexsort((-np.asarray(scores, np.float64), labels))  # stable
+    ranked = labels[order]
+    place_in_class = np.arange(len(order)) - np.searchsorted(ranked, ranked)
+    return order[place_in_class < limit]
+
+
+def match_detections(ious: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.bool_]:
+    """Match the detections in an image with its truths.
+
+    In their order each detection takes, of the truths that are still free, the one with the highest IoU of at least the
+    threshold; of equals the later one. A detection that finds none is a false positive, duplicates of a hit among them.
+
+    Args:
+        ious: ``(detections, truths)``, with 0 where the classes differ. The detections of a class come by falling score.
+        threshold: Least IoU of a match. An IoU of 0 never matches, so that 0 asks for any overlap at all.
 
     Returns:
         ``(detections,)``, true for the hits.
 
-    >>> match_image(np.array([[0.9], [0.8]])).tolist()
+    >>> match_detections(np.array([[0.9], [0.8]])).tolist()
     [True, False]
     """
-    least = min(threshold, 1 - IOU_SLACK)
-    hits = np.zeros(len(ious), bool)
-    candidates = (ious >= least) & (ious > 0)
-    free = np.ones(ious.shape[1], bool)
-    for detection in np.flatnonzero(candidates.any(1)):
-        truths = np.flatnonzero(candidates[detection] & free)
-        if len(truths):
-            overlaps = ious[detection, truths]
-            free[truths[len(truths) - 1 - np.argmax(overlaps[::-1])]] = False
-            hits[detection] = True
+    hits = np.zeros(len(ious), np.bool_)
+    taken = np.zeros(ious.shape[1], np.bool_)
+    detections, truths = np.nonzero((ious >= min(threshold, 1 - IOU_SLACK)) & (ious > 0))
+    # Pairs in the order in which they may match: the detection's, then by falling IoU, then the later truth.
+    order = np.lexsort((-truths, -ious[detections, truths], detections))
+    for detection, truth in zip(detections[order].tolist(), truths[order].tolist(), strict=True):
+        if not hits[detection] and not taken[truth]:
+            hits[detection] = taken[truth] = True
     return hits
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMatches:
-    """The matches of one class in one image: scores by falling value, a hit flag for each, and the number of truths."""
+    """What scoring needs to know of one image.
 
+    Attributes:
+        labels: ``(N,) int64`` class ids of the detections that count, ascending.
+        scores: ``(N,) float64``, falling within a class.
+        hits: ``(N,) bool``, whether the detection found a truth.
+        truth_labels: ``(M,) int64`` class ids of the truths.
+    """
+
+    labels: NDArray[np.int64]
     scores: NDArray[np.float64]
     hits: NDArray[np.bool_]
-    truths: int
+    truth_labels: NDArray[np.int64]
 
 
 def match_boxes(
-    truths: Boxes, detections: Boxes, scores: NDArray[np.floating], threshold: float = 0.5, limit: int = MAX_DETECTIONS
+    truths: ArrayLike,
+    truth_labels: ArrayLike,
+    boxes: ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    threshold: float = 0.5,
+    limit: int = MAX_DETECTIONS,
 ) -> ImageMatches:
-    """Match the boxes of one class in one image.
+    """Match the detected boxes in an image with the true ones, each class by itself.
 
     Args:
-        truths: ``(N, 4)`` xyxy.
-        detections: ``(M, 4)`` xyxy, in the same units.
-        scores: ``(M,)``; equal scores keep their order.
-        threshold: Least IoU of a match.
-        limit: How many detections count, the best first.
+        truths: ``(M, 4)`` xyxy.
+        truth_labels: ``(M,)`` class ids.
+        boxes: ``(N, 4)`` xyxy, in the same units.
+        labels: ``(N,)`` class ids.
+        scores: ``(N,)``; equal scores keep their order.
+        threshold: Least IoU of a match; 0 asks for any overlap.
+        limit: How many detections of a class count, the best first.
     """
-    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")[:limit]
-    hits = match_image(box_iou(np.asarray(detections).reshape(-1, 4)[order], truths), threshold)
-    return ImageMatches(np.asarray(scores, np.float64)[order], hits, len(truths))
+    kept = rank_detections(labels, scores, limit)
+    wanted, found = np.asarray(truth_labels, np.int64), np.asarray(labels, np.int64)[kept]
+    ious = np.where(found[:, None] == wanted, box_iou(_as_boxes(boxes)[kept], truths), 0.0)
+    return ImageMatches(found, np.asarray(scores, np.float64)[kept], match_detections(ious, threshold), wanted)
 
 
-class ClassMatches:
-    """All matches of one class, in the order that average precision is computed in.
+class DetectionStatistics:
+    """The matches of a whole set, arranged so that any resample of its images can be evaluated.
 
     Args:
-        images: The matches of each image, in ascending order of the images' ids; an image without any may be left out.
-            Each comes with the image's place among all images.
+        images: The matches of every image of the set, by id; an image without detections belongs to it too.
+
+    Attributes:
+        ids: The images, ascending by code point. Equal scores in two images rank in this order.
+        classes: ``(C,) int64`` ids of the classes that have at least one truth, ascending.
+        truths: ``(C,) int64``, how many truths each has.
+        detections: ``(C,) int64``, how many detections that count each has.
     """
 
-    def __init__(self, images: Iterable[tuple[int, ImageMatches]]) -> None:
-        places, matches = [], []
-        for place, image in images:
-            places.append(place)
-            matches.append(image)
-        scores = np.concatenate([np.empty(0), *(image.scores for image in matches)])
-        order = np.argsort(-scores, kind="stable")  # ties across images rank by the images' order
-        self.hits = np.concatenate([np.empty(0, bool), *(image.hits for image in matches)])[order]
-        self.places = np.repeat(np.array(places, np.int64), [len(image.scores) for image in matches])[order]
-        self.truth_places = np.array(places, np.int64)
-        self.truth_counts = np.array([image.truths for image in matches], np.int64)
+    def __init__(self, images: Mapping[str, ImageMatches]) -> None:
+        self.ids = tuple(sorted(images))
+        matches = [images[name] for name in self.ids]
+        labels = _joined([image.labels for image in matches], np.int64)
+        scores = _joined([image.scores for image in matches], np.float64)
+        hits = _joined([image.hits for image in matches], np.bool_)
+        places = np.repeat(np.arange(len(matches)), [len(image.labels) for image in matches])
+        truth_labels = _joined([image.truth_labels for image in matches], np.int64)
+        truth_places = np.repeat(np.arange(len(matches)), [len(image.truth_labels) for image in matches])
 
-    @property
-    def truths(self) -> int:
-        """How many truths there are in all images."""
-        return int(self.truth_counts.sum())
+        self.classes, truth_classes = np.unique(truth_labels, return_inverse=True)
+        counts = np.zeros((len(matches), len(self.classes)), np.int64)
+        np.add.at(counts, (truth_places, truth_classes), 1)
+        self.truths = counts.sum(0)
+        order = np.lexsort((-scores, labels))  # stable, so ties across images rank by id
+        bounds = [np.searchsorted(labels[order], self.classes, side) for side in ("left", "right")]
+        self.detections = bounds[1] - bounds[0]
+        self._classes = [
+            _ClassStatistics(hits[order[start:end]], places[order[start:end]], counts[:, column].astype(np.float64))
+            for column, (start, end) in enumerate(zip(*bounds, strict=True))
+        ]
 
-    def evaluate(self, weights: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return average precision and recall on resamples of the images.
+    def evaluate(self, weights: ArrayLike | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the average precision and the recall of every class, on the set or on resamples of it.
+
+        An image of weight w counts as w images with the same matches whose equal detections rank next to each other.
 
         Args:
-            weights: ``(R, images)``, how often each resample holds each image; ones for the set itself.
+            weights: ``(R, images)``, how often each resample holds each image of ``ids``; without it the set as it is.
 
         Returns:
-            Both ``(R,)``; NaN for a resample without a truth of the class.
+            Both ``(R, C)`` (R = 1 for the set itself); NaN where a resample has no truth of the class.
         """
-        precision, recall = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-        step = max(1, RESAMPLES_AT_ONCE // max(1, len(self.hits)))
-        for start in range(0, len(weights), step):
-            part = slice(start, start + step)
-            precision[part], recall[part] = self._evaluate(np.asarray(weights[part], np.float64))
+        rows = np.ones((1, len(self.ids))) if weights is None else np.asarray(weights, np.float64)
+        precision = np.full((len(rows), len(self._classes)), np.nan)
+        recall = precision.copy()
+        for column, statistics in enumerate(self._classes):
+            step = max(1, BLOCK // max(1, len(statistics.hits)))
+            for start in range(0, len(rows), step):
+                block = slice(start, start + step)
+                precision[block, column], recall[block, column] = statistics.evaluate(rows[block])
         return precision, recall
 
-    def _evaluate(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        truths = weights[:, self.truth_places] @ self.truth_counts
-        counted = weights[:, self.places]
-        total = counted.cumsum(1)[:, self.hits]  # precision peaks at hits, recall rises at hits: no other place matters
-        hit = counted[:, self.hits].cumsum(1)
-        precision = hit / (total + EPSILON)
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+
+def _joined(arrays: list[NDArray[Scalar]], dtype: type[Scalar]) -> NDArray[Scalar]:
+    return np.concatenate([np.empty(0, dtype), *arrays])
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassStatistics:
+    """The detections of one class by falling score: hit or not, and the place of the image; and the truths of each image."""
+
+    hits: NDArray[np.bool_]
+    places: NDArray[np.int64]
+    truths: NDArray[np.float64]
+
+    def evaluate(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return average precision and recall, both ``(R,)``, for weights ``(R, images)``."""
+        truths = weights @ self.truths
+        counted = np.take(weights, self.places, axis=1)
+        # Precision peaks at hits and recall rises at hits, so that no other place decides anything.
+        at_hits = np.flatnonzero(self.hits)
+        all_so_far = np.take(counted.cumsum(1), at_hits, axis=1)
+        hits_so_far = np.take(counted, at_hits, axis=1).cumsum(1)
+        precision = hits_so_far / (all_so_far + EPSILON)
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         average, recall = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
         for row in np.flatnonzero(truths):
-            recalls = hit[row] / truths[row]
-            first = np.searchsorted(recalls, RECALL_POINTS, side="left")
-            reached = first < len(recalls)
-            average[row] = precision[row, first[reached]].sum() / len(RECALL_POINTS)
+            recalls = hits_so_far[row] / truths[row]
+            first = np.searchsorted(recalls, RECALL_POINTS)  # the first place whose recall reaches the point
+            average[row] = envelope[row, first[first < len(recalls)]].sum() / len(RECALL_POINTS)
             recall[row] = recalls[-1] if len(recalls) else 0.0
         return average, recall
