@@ -97,7 +97,6 @@ class Report:
         """Add something worth knowing."""
         self.add(Severity.INFO, rule, message, line=line, **details)
 
-    @property
     def is_full(self) -> bool:
         """Whether there are so many errors that more would help nobody."""
         return self.findings.error_count >= MAX_ERRORS
@@ -169,7 +168,7 @@ def read_json_records(path: Path, findings: Findings, prefix: Prefix) -> Iterato
             for record in _JsonStream(file).records():
                 for fault in record.faults():
                     fault.tell(report)
-                    if report.is_full:
+                    if report.is_full():
                         break
                 yield record
                 if _stops(report, record.line):
@@ -180,11 +179,11 @@ def read_json_records(path: Path, findings: Findings, prefix: Prefix) -> Iterato
 
 def _stops(report: Report, line: int) -> bool:
     """Whether to stop reading; says so."""
-    if report.is_full:
+    if report.is_full():
         report.error(
             "TOO-MANY-ERRORS", f"reading stopped after {MAX_ERRORS} errors", line=line, hint="repair those listed first"
         )
-    return report.is_full
+    return report.is_full()
 
 
 def _examine(path: Path, report: Report) -> _TextKind | None:
