@@ -343,7 +343,9 @@ class _Reader:
             kinds = (kinds[0],) * len(value)
         if len(kinds) != len(value):
             return self.complain("CONFIG-VALUE", path, f"has to be a list of {len(kinds)}", value)
-        return tuple(self.read(kind, item, f"{path}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+        return tuple(
+            self.read(kind, item, f"{path}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True))
+        )
 
     def _in_range(self, value: Any, allowed: Range, path: str) -> Any:
         if value is not None and not allowed.least <= value <= allowed.most:

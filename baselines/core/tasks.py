@@ -1,7 +1,8 @@
 """The cards of the tasks, and the registry that finds them.
 
 A task package is a folder under ``baselines`` with a ``task.py`` that holds ``CARDS``. The registry looks for such files by
-name, so that adding a task edits nothing here, and imports nothing but the cards.
+name, so that adding a task edits nothing here, and imports nothing but the cards. Another distribution adds its tasks with an
+entry point of the group ``imageclef.tasks`` that names its ``task.py``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from baselines.core.findings import UsageError
 
+ENTRY_POINTS = "imageclef.tasks"
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -86,13 +89,13 @@ class TaskCard:
 
 @cache
 def all_tasks() -> dict[str, TaskCard]:
-    """Return the cards of all tasks by id, in the order of their packages' names."""
-    cards: dict[str, TaskCard] = {}
-    for path in sorted(PACKAGE_ROOT.glob("**/task.py")):
-        module = importlib.import_module(".".join(("baselines", *path.relative_to(PACKAGE_ROOT).with_suffix("").parts)))
-        for card in module.CARDS:
-            cards[card.id] = card
-    return cards
+    """Return the cards of all tasks by id, in the order of their packages' names, those of other distributions last."""
+    own = (
+        ".".join(("baselines", *path.relative_to(PACKAGE_ROOT).with_suffix("").parts))
+        for path in sorted(PACKAGE_ROOT.glob("**/task.py"))
+    )
+    others = sorted(entry.value for entry in entry_points(group=ENTRY_POINTS))
+    return {card.id: card for name in (*own, *others) for card in importlib.import_module(name).CARDS}
 
 
 def get_task(task: str) -> TaskCard:

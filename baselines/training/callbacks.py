@@ -209,7 +209,7 @@ class Journal(Callback):
         self._display.row(step, numbers)
         name, score = next(iter(numbers.items()))
         best = self.status.fields["best"]
-        if best is None or score > best["score"]:
+        if best is None or score >= best["score"]:
             self.status.fields["best"] = {"name": name, "score": score, "step": step}
         self.status.update(step=step)
 
@@ -331,7 +331,9 @@ def merge_shards(folder: Path, processes: int, kind: type, ids: Sequence[str]) -
 def encode_prediction(prediction: Any) -> str:
     """Write a flat dataclass of JSON values and arrays as one line of JSON, bit for bit."""
     fields = {item.name: getattr(prediction, item.name) for item in dataclasses.fields(prediction)}
-    return json.dumps({name: _encode_array(value) if isinstance(value, np.ndarray) else value for name, value in fields.items()})
+    return json.dumps(
+        {name: _encode_array(value) if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+    )
 
 
 def decode_prediction(line: str, kind: type) -> Any:

@@ -115,7 +115,7 @@ class Checkpoints(Callback):
         """Save the weights if they are the best so far, then the state of the training."""
         assert isinstance(pl_module, BaselineModule)
         name, score = next(iter(pl_module.validation.items()))
-        if self.best is None or score > self.best["score"]:
+        if self.best is None or score >= self.best["score"]:  # of equal ones the later, which has learned longer
             self.best = {"name": name, "score": score, "step": trainer.global_step}
             if trainer.is_global_zero:
                 best = {"state_dict": inference_weights(pl_module), **self.best}

@@ -161,7 +161,7 @@ class BaselineDataModule(LightningDataModule):
     def _evaluation_loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         shard = padded_shard(len(dataset), rank, world_size)  # type: ignore[arg-type]
-        return DataLoader(dataset, self.config.data.eval_batch_size, sampler=shard, **self._loading())
+        return DataLoader(dataset, batch_size=self.config.data.eval_batch_size, sampler=shard, **self._loading())
 
     def _loading(self) -> dict[str, Any]:
         workers = self.config.data.workers

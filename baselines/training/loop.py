@@ -68,8 +68,8 @@ def run(config: Config, folder: Path) -> RunResult:
         card.module(name)
     first = rank_zero_only.rank == 0
     with _alone_in(folder) if first else contextlib.nullcontext():
-        if first and config.overwrite:
-            _empty(folder)
+        if first:
+            _clean(folder, everything=config.overwrite)
         _check_same_config(config, folder)
         if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
             return RunResult(folder, skipped=True, scores=_read_json(folder / SCORES))
@@ -250,13 +250,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _empty(folder: Path) -> None:
+def _clean(folder: Path, *, everything: bool) -> None:
+    """Remove what a killed process was writing, or everything; the lock stays."""
+    if not everything:
+        for path in folder.rglob(".*.tmp"):
+            path.unlink()
+        return
     for path in folder.iterdir():
-        if path.name == LOCK:
-            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
+        elif path.name != LOCK:
             path.unlink()
 
 
@@ -277,7 +280,9 @@ def _check_same_config(config: Config, folder: Path) -> None:
         if before != after and key not in NEUTRAL_KEYS:
             hint = f"now {shorten(after)}; overwrite=true deletes what the folder holds and starts again"
             message = "the run in this folder has another value"
-            findings.add(Finding("RUN-OTHER-CONFIG", Severity.ERROR, message, str(path), id=key, value=shorten(before), hint=hint))
+            findings.add(
+                Finding("RUN-OTHER-CONFIG", Severity.ERROR, message, str(path), id=key, value=shorten(before), hint=hint)
+            )
     findings.raise_errors()
 
 
@@ -311,8 +316,13 @@ def _exhausted(error: Exception, folder: Path) -> InvalidInput | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return invalid("RUN-NO-SPACE", "the disk is full", file=folder, hint=f"make room; {RESUME}")
     if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "No space left" in text):
-        return invalid("RUN-NO-SPACE", "a checkpoint could not be written; is the disk full?", file=folder, value=text,
-                       hint=f"make room; {RESUME}")
+        return invalid(
+            "RUN-NO-SPACE",
+            "a checkpoint could not be written; is the disk full?",
+            file=folder,
+            value=text,
+            hint=f"make room; {RESUME}",
+        )
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in text:
         hint = f"close other programs and {RESUME}; or lower data.batch_size and raise trainer.accumulate, which is another run"
         return invalid("RUN-NO-MEMORY", "out of memory", file=folder, value=text, hint=hint)
@@ -329,7 +339,7 @@ def _quieten() -> None:
         ".*resuming from a checkpoint that ended before the epoch ended.*",  # the batches are a function of the step
         ".*does not have many workers.*",  # the number of workers is the user's choice
         ".*in eval mode at the start of training.*",  # the moving average
-        ".*`_ResultMetric`.*",
+        ".*LeafSpec.*",  # Lightning 2.6 calls what torch 2.14 deprecates
     ):
         warnings.filterwarnings("ignore", message)
 

@@ -24,7 +24,6 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from baselines.core.config import Config, defaults, flatten, nearest, parse_config
@@ -40,7 +39,7 @@ def train(argv: list[str]) -> int:
     """Run ``imageclef train`` with these arguments: overrides, and flags of Hydra such as ``-m``.
 
     Returns:
-        0, or 1 if a run of a sweep failed.
+        0, or 1 if runs of a sweep failed.
 
     Raises:
         InvalidInput: If the configuration can't be composed or used, or the run failed for a reason a user can do something about.
@@ -64,47 +63,57 @@ class Sweep:
     """The jobs of one command: one, or those of a multirun, where a failing one doesn't stop the others.
 
     Attributes:
-        outcomes: One line for each finished job, and whether it failed.
+        lines: What to say of each job in the end.
+        errors: What the failed jobs raised.
     """
 
-    outcomes: list[tuple[str, bool]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
 
     def carry_out(self, composed: DictConfig) -> None:
-        """Carry out one job."""
+        """Carry out one job; what it raises is kept, since Hydra would print it in its own way."""
+        context = HydraConfig.get()
+        name = run_name(context.overrides.task)
+        try:
+            config = to_config(composed, context.runtime.choices)
+            _refuse_devices(config, context)
+            self._carry_out(config, name)
+        except Exception as error:  # noqa: BLE001  raised again by `report`
+            self.errors.append(error)
+            self.lines.append(f"{name}: failed: {error}")
+
+    def _carry_out(self, config: Config, name: str) -> None:
+        from pytorch_lightning.utilities.rank_zero import rank_zero_only  # here, since it takes seconds
+
         from baselines.training.loop import run
 
-        context = HydraConfig.get()
-        config = to_config(composed, context.runtime.choices)
-        folder = Path(config.runs_dir) / config.task / config.experiment / run_name(context.overrides.task)
-        if context.mode == RunMode.RUN:
-            self._announce(run(config, folder))
-            return
-        if config.trainer.devices > 1 and "BasicLauncher" in context.launcher._target_:
-            hint = (
-                "set trainer.devices=1; or leave out -m and give one command a run; or choose a launcher that gives each run a "
-                "job of its own"
-            )
-            raise invalid("SWEEP-DEVICES", "a sweep can't use several devices: each process would start the sweep again",
-                          file=COMMAND_LINE, value=f"trainer.devices={config.trainer.devices}", hint=hint)
-        try:
-            self._announce(run(config, folder))
-        except InvalidInput as error:
-            self.outcomes.append((f"{folder}: failed: {error}", True))
-
-    def _announce(self, result: Any) -> None:
-        if rank_zero_only.rank:
-            return
-        metrics = result.scores["metrics"]
-        numbers = "  ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
-        note = "  (finished before; overwrite=true starts again)" if result.skipped else ""
-        self.outcomes.append((f"{result.folder}  {numbers}{note}", False))
+        folder = Path(config.runs_dir) / config.task / config.experiment / name
+        result = run(config, folder)
+        if rank_zero_only.rank == 0:
+            metrics = result.scores["metrics"].items()
+            numbers = "  ".join(f"{metric} {'undefined' if value is None else f'{value:.4f}'}" for metric, value in metrics)
+            note = "  (finished before; overwrite=true starts again)" if result.skipped else ""
+            self.lines.append(f"{folder}  {numbers}{note}")
 
     def report(self) -> int:
-        """Print a line for each job, and return the exit code."""
+        """Print a line for each job and return the exit code; raise what a single job, or a bug, raised."""
+        bugs = [error for error in self.errors if not isinstance(error, InvalidInput)]
+        if bugs or len(self.lines) == len(self.errors) == 1:
+            raise (bugs or self.errors)[0]
         console = Console(soft_wrap=True, highlight=False)
-        for line, _ in self.outcomes:
+        for line in self.lines:
             console.print(line, markup=False)
-        return 1 if any(failed for _, failed in self.outcomes) else 0
+        return 1 if self.errors else 0
+
+
+def _refuse_devices(config: Config, context: Any) -> None:
+    """Refuse several devices in a sweep that runs in this process."""
+    if context.mode == RunMode.RUN or config.trainer.devices == 1 or "BasicLauncher" not in context.launcher._target_:
+        return
+    hint = "set trainer.devices=1; or leave out -m and give one command a run; or choose a launcher that gives each run a job of its own"
+    message = "a sweep can't use several devices: each of their processes would start the whole sweep again"
+    value = f"trainer.devices={config.trainer.devices}"
+    raise invalid("SWEEP-DEVICES", message, file=COMMAND_LINE, value=value, hint=hint)
 
 
 def register_schemas() -> None:
@@ -188,15 +197,30 @@ def _explain(error: Exception) -> Finding:
 
     text = str(error) or str(error.__cause__)
     if isinstance(error, OverrideParseException):
-        return finding("CONFIG-SYNTAX", "can't be read as key=value", error.override, "quote values with special characters twice: 'key=\"a b\"'")
+        return finding(
+            "CONFIG-SYNTAX",
+            "can't be read as key=value",
+            error.override,
+            "quote values with special characters twice: 'key=\"a b\"'",
+        )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.partition("/")
-        return finding("CONFIG-UNKNOWN-OPTION", "no such option", f"{group}={option}", nearest(option, list(error.options or ())))
+        return finding(
+            "CONFIG-UNKNOWN-OPTION", "no such option", f"{group}={option}", nearest(option, list(error.options or ()))
+        )
     if match := re.search(r"You must specify '([^']+)'", text):
         options = re.findall(r"^\t(\S+)", text, re.MULTILINE)
-        return finding("CONFIG-MISSING-KEY", "has to be chosen", match[1], f"give {match[1]}=NAME; the choices are {', '.join(options)}")
+        return finding(
+            "CONFIG-MISSING-KEY", "has to be chosen", match[1], f"give {match[1]}=NAME; the choices are {', '.join(options)}"
+        )
     if match := re.search(r"Could not (?:override|append to config[^']*|delete[^']*) ?'([^']+)'", text):
-        known = {key for task in all_tasks() for key in flatten(defaults(task))} | {"experiment", "preset", "model", "optimizer", "trainer"}
+        known = {key for task in all_tasks() for key in flatten(defaults(task))} | {
+            "experiment",
+            "preset",
+            "model",
+            "optimizer",
+            "trainer",
+        }
         return finding("CONFIG-UNKNOWN-KEY", "no such key", match[1], nearest(match[1], sorted(known)))
     lines = [line for line in text.splitlines() if line.strip()]
     return finding("CONFIG-COMPOSE", lines[0] if lines else type(error).__name__)

@@ -52,8 +52,13 @@ def network_errors_explained(source: str, experiment: str = "EXPERIMENT") -> Ite
             f"run `imageclef fetch {experiment}` on a machine with network and the same cache folder (HF_HOME, TORCH_HOME), "
             "or set model.weights=/path/to/weights.safetensors, or model.weights=null to start from random ones"
         )
-        raise invalid("WEIGHTS-OFFLINE", "pretrained weights are not in the cache and can't be downloaded", file=source,
-                      value=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__, hint=hint) from error
+        raise invalid(
+            "WEIGHTS-OFFLINE",
+            "pretrained weights are not in the cache and can't be downloaded",
+            file=source,
+            value=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            hint=hint,
+        ) from error
 
 
 def _is_offline(error: BaseException) -> bool:
@@ -80,7 +85,9 @@ def timm_backbone(name: str, weights: str | None, experiment: str = "EXPERIMENT"
     """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
-        raise invalid("MODEL-NAME", "timm has no such model", value=name, hint=f"similar ones: {', '.join(near)}" if near else "")
+        raise invalid(
+            "MODEL-NAME", "timm has no such model", value=name, hint=f"similar ones: {', '.join(near)}" if near else ""
+        )
     with network_errors_explained(f"timm/{name}", experiment):
         network = timm.create_model(name, pretrained=weights == PRETRAINED, **options)
     if weights not in (None, PRETRAINED):
@@ -156,7 +163,9 @@ def fetch(args: argparse.Namespace) -> int:
     config = compose([f"experiment={args.experiment}"])
     console = Console(stderr=True, highlight=False)
     if config.model.weights != PRETRAINED:
-        console.print(f"{args.experiment} uses no pretrained weights (model.weights is {config.model.weights}): nothing to fetch")
+        console.print(
+            f"{args.experiment} uses no pretrained weights (model.weights is {config.model.weights}): nothing to fetch"
+        )
         return 0
     for source in get_task(config.task).module("model").pretrained_weights(config):
         console.print(f"fetching {source}", markup=False)

@@ -1,0 +1,50 @@
+"""A perceptron with dropout and batch normalisation: all that a resume could get wrong."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from baselines.training.module import BaselineModule
+from imageclef_toy.records import Prediction
+
+
+def build_module(config, data):
+    return ToyModule(config, data)
+
+
+def pretrained_weights(config):
+    return [f"timm/{config.model.name}"]
+
+
+class ToyNetwork(nn.Sequential):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2))
+        self.head = nn.Linear(width, classes)
+
+
+class ToyModule(BaselineModule):
+    class_dependent = ("head.",)
+
+    def __init__(self, config, data):
+        super().__init__(config, ToyNetwork(config.model.width, len(data.classes)))
+
+    def losses(self, batch):
+        logits = self(batch["points"])
+        return {"class": F.cross_entropy(logits, batch["labels"]), "size": logits.square().mean() * 1e-3}
+
+    def decode(self, batch):
+        scores = self(batch["points"]).softmax(1).cpu().numpy()
+        return [Prediction(name, int(row.argmax()) + 1, row) for name, row in zip(batch["ids"], scores, strict=True)]
+
+    def reset_validation(self):
+        self.counts = torch.zeros(2)
+
+    def update_validation(self, batch, predictions):
+        labels = (batch["labels"] + 1).tolist()
+        right = sum(prediction.label == label for prediction, label in zip(predictions, labels, strict=True))
+        self.counts += torch.tensor([right, len(labels)])
+
+    def compute_validation(self):
+        right, count = self.sum_over_processes(self.counts).tolist()
+        return {"accuracy": right / count}
