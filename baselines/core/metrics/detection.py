@@ -42,7 +42,7 @@ def box_iou(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     sides = np.maximum(sides, 0)
     intersection = sides[..., 0] * sides[..., 1]
     union = _areas(a)[:, None] + _areas(b)[None] - intersection
-    ious = np.zeros_like(intersection)
+    ious: NDArray[np.float64] = np.zeros_like(intersection)
     np.divide(intersection, union, out=ious, where=intersection > 0)
     return ious
 
@@ -157,7 +157,7 @@ class DetectionStatistics:
         ids: The images, ascending by code point. Equal scores in two images rank in this order.
         classes: ``(C,) int64`` ids of the classes that have at least one truth, ascending.
         truths: ``(C,) int64``, how many truths each has.
-        detections: ``(C,) int64``, how many detections that count each has.
+        detections: How many detections count, of every class that has some, also of classes without a truth.
     """
 
     def __init__(self, images: Mapping[str, ImageMatches]) -> None:
@@ -176,7 +176,7 @@ class DetectionStatistics:
         self.truths = counts.sum(0)
         order = np.lexsort((-scores, labels))  # stable, so ties across images rank by id
         bounds = [np.searchsorted(labels[order], self.classes, side) for side in ("left", "right")]
-        self.detections = bounds[1] - bounds[0]
+        self.detections = dict(zip(*(array.tolist() for array in np.unique(labels, return_counts=True)), strict=True))
         self._classes = [
             _ClassStatistics(hits[order[start:end]], places[order[start:end]], counts[:, column].astype(np.float64))
             for column, (start, end) in enumerate(zip(*bounds, strict=True))

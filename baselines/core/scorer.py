@@ -1,0 +1,181 @@
+"""From a truth file and a run file to scores, the same way for every task.
+
+The numbers are the task's own (``score.evaluate``); reading with all errors listed, intervals and the signature are done here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections import defaultdict
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import baselines
+from baselines.core.files import Report, read_text, sha256_of
+from baselines.core.findings import Finding, Findings, Severity, invalid, shorten
+from baselines.core.results import Evaluation, Scores
+from baselines.core.statistics import CONFIDENCE, bootstrap_intervals
+from baselines.core.tasks import TaskCard, get_task
+
+SCORER_VERSION = "1.0.0"  # a change of any number that the scorer gives needs a new one
+HASH_LENGTH = 16  # hexadecimal digits of a file's hash in the signature; ``inputs`` holds them all
+WARNINGS_PER_CODE = 3  # in the scores; `imageclef validate` lists all
+
+FileName = str | PathLike[str]
+
+
+def score_files(
+    task: str,
+    truth: FileName,
+    run: FileName,
+    *,
+    ids: FileName | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+    run_format: str | None = None,
+) -> Scores:
+    """Score a run file against a truth file.
+
+    Args:
+        task: Task id.
+        truth: The ground truth, as distributed.
+        run: The run, in the campaign's submission format.
+        ids: A file of ids, one a line, that restricts the truth; the run may then hold no others.
+        bootstrap: How many resamples the intervals are made of; 0 gives none.
+        seed: Seed of the resamples.
+        run_format: Name of the run format, where the task has several.
+
+    Raises:
+        InvalidInput: If a file has errors; it holds all of them.
+        UsageError: If there is no such task or format, or the task has no scorer yet.
+    """
+    card, findings = get_task(task), Findings()
+    evaluate = card.module("score").evaluate
+    truth_set = read_truth(card, truth, ids, findings)
+    predictions = read_run(card, run, truth_set, findings, run_format)
+    evaluation: Evaluation = evaluate(truth_set, predictions)
+    intervals = {}
+    if evaluation.resample is not None:
+        intervals = bootstrap_intervals(evaluation.resample, len(evaluation.units), bootstrap, seed)
+    files = {"truth": truth, "run": run} | ({} if ids is None else {"ids": ids})
+    inputs = {
+        **{role: _describe(Path(path)) for role, path in files.items()},
+        "options": {
+            **({} if run_format is None else {"format": run_format}),
+            **({"bootstrap": bootstrap, "seed": seed, "confidence": CONFIDENCE} if bootstrap else {}),
+        },
+        "versions": {
+            "task": card.version,
+            "baselines": baselines.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return Scores(
+        task=task,
+        scorer=SCORER_VERSION,
+        primary=card.primary.name,
+        metrics=dict(evaluation.metrics),
+        undefined=dict(evaluation.undefined),
+        per_class={name: dict(numbers) for name, numbers in evaluation.per_class.items()},
+        intervals={name: intervals[name] for name in evaluation.metrics if name in intervals},
+        n=evaluation.n,
+        warnings=(*evaluation.warnings, *_summarise(findings)),
+        signature=_sign(task, inputs, files),
+        inputs=inputs,
+    )
+
+
+def read_truth(card: TaskCard, truth: FileName, ids: FileName | None, findings: Findings) -> Any:
+    """Read a truth file, and keep the samples that a file of ids names.
+
+    Returns:
+        The task's ``TruthSet``.
+
+    Raises:
+        InvalidInput: If there are errors, or no samples.
+    """
+    truth_set = card.module("records").read_truth(Path(truth), card.id, findings)
+    findings.raise_errors()
+    if not truth_set.truths:
+        raise invalid("DATA-EMPTY", f"no {card.unit} to score", file=truth, hint=f"is it the ground truth of {card.id}?")
+    if ids is None:
+        return truth_set
+    wanted = read_ids(ids, findings)
+    report = Report(findings, str(ids), "DATA")
+    for name, line in wanted.items():
+        if name not in truth_set.truths:
+            hint = f"the ids are those of {truth}, such as {shorten(next(iter(truth_set.truths)))}"
+            report.error("ID-UNKNOWN", "the truth has no such id", line=line, value=shorten(name), hint=hint)
+    findings.raise_errors()
+    return dataclasses.replace(truth_set, truths={name: truth_set.truths[name] for name in wanted})
+
+
+def read_ids(path: FileName, findings: Findings) -> dict[str, int]:
+    """Read a file of ids, one a line; blank lines and blanks around an id don't count.
+
+    Returns:
+        The line of each id, in the order of the file.
+
+    Raises:
+        InvalidInput: If the file can't be read or holds no id.
+    """
+    report = Report(findings, str(path), "DATA")
+    lines: dict[str, int] = {}
+    for number, line in read_text(Path(path), findings, "DATA"):
+        name = line.strip()
+        if name in lines:
+            report.warning("ID-DUPLICATE", f"the id is on line {lines[name]}, too", line=number, value=shorten(name))
+        elif name:
+            lines[name] = number
+    if not lines and not findings.error_count:
+        report.error("EMPTY", "the file holds no id", hint="write one id a line")
+    findings.raise_errors()
+    return lines
+
+
+def read_run(card: TaskCard, run: FileName, truth_set: Any, findings: Findings, run_format: str | None = None) -> Any:
+    """Read a run file.
+
+    Returns:
+        The task's ``Prediction`` of each id that the run has.
+
+    Raises:
+        InvalidInput: If there are errors; it holds all of them.
+    """
+    options = {} if run_format is None else {"run_format": run_format}
+    predictions = card.module("runs").read_run(Path(run), truth_set, findings, **options)
+    findings.raise_errors()
+    return predictions
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """Name a file by what doesn't change when it is moved."""
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _sign(task: str, inputs: Mapping[str, Any], files: Mapping[str, FileName]) -> str:
+    """Say in one line what decides the numbers: the task and its version, the scorer, the files, the options, NumPy."""
+    parts = {"version": inputs["versions"]["task"], "scorer": SCORER_VERSION}
+    parts |= {role: inputs[role]["sha256"][:HASH_LENGTH] for role in files}
+    parts |= {name: value for name, value in inputs["options"].items() if name != "confidence"}
+    parts |= {"numpy": inputs["versions"]["numpy"]}
+    return "|".join([task, *(f"{name}:{value}" for name, value in parts.items())])
+
+
+def _summarise(findings: Findings) -> list[str]:
+    """Return the warnings, a few of each code and the number of the others; files by name alone, without their folders."""
+    by_code: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings.of(Severity.WARNING):
+        by_code[finding.code].append(finding)
+    lines = []
+    for code, mine in by_code.items():
+        lines += [str(dataclasses.replace(finding, file=Path(finding.file).name)) for finding in mine[:WARNINGS_PER_CODE]]
+        if findings.counts[code] > WARNINGS_PER_CODE:
+            lines.append(f"{code} {findings.counts[code] - WARNINGS_PER_CODE} more; `imageclef validate` lists them")
+    return lines
