@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -62,15 +63,17 @@ class Entry:
         return np.concatenate((self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]), axis=1) * scale
 
 
-def sniff_format(path: Path) -> str:
-    """Return which format a file seems to be in, by its first characters: ``2021`` unless it is a line of 2020's text."""
+def sniff_format(path: Path, default: str = "2021") -> str:
+    """Return which format a file seems to be in, by its first characters, and ``default`` if they don't say."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except (OSError, ValueError):
-        return "2021"  # whose reader reports what is the matter
+        return default  # whose reader reports what is the matter
     first = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    return "2021" if first[:1] in {b"[", b"{", b""} or b";" not in first else "2020"
+    if first[:1] in {b"[", b"{"}:
+        return "2021"
+    return "2020" if b";" in first else default
 
 
 def read_entries(path: Path, file_format: str, findings: Findings, prefix: Prefix) -> Iterator[Entry]:
@@ -101,7 +104,8 @@ def read_entries(path: Path, file_format: str, findings: Findings, prefix: Prefi
 _PARTS = {"box": "box", "class": "detectionString", "id": "detectionClass", "score": "score"}
 _RECORD_HINT = 'a record is {"file": …, "width": …, "height": …, "annotations": […]}'
 _BOX_HINT = "write [y, x, height, width], each relative to the image"
-_LARGEST = 1e300
+_NUMBERS = frozenset((int, float))
+_LARGEST = 1e300  # sums and products of smaller values are finite
 
 
 def _read_record(record: JsonRecord, report: Report) -> Entry | None:
@@ -162,18 +166,23 @@ def _last_part(name: str) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in {int, float} and -_LARGEST < value < _LARGEST  # type: ignore[operator]
+    return type(value) in _NUMBERS and -_LARGEST < value < _LARGEST  # type: ignore[operator]
+
+
+def _is_box(box: object) -> bool:
+    if type(box) is not list or len(box) != 4 or not _NUMBERS.issuperset(map(type, box)):
+        return False
+    try:
+        return math.hypot(*box) < _LARGEST
+    except OverflowError:  # an integer that is no float
+        return False
 
 
 def _is_well_formed(annotation: Any, prefix: Prefix) -> bool:
+    """Whether an annotation has no fault that :func:`_faults` would find; this is the fast way to know."""
     return (
         type(annotation) is dict
-        and type(box := annotation.get("box")) is list
-        and len(box) == 4
-        and _is_number(box[0])
-        and _is_number(box[1])
-        and _is_number(box[2])
-        and _is_number(box[3])
+        and _is_box(annotation.get("box"))
         and type(class_id := annotation.get("detectionClass")) is int
         and abs(class_id) < 2**31
         and type(annotation.get("detectionString")) is str
@@ -230,7 +239,7 @@ def _box_faults(box: Any, rule: str) -> Iterator[tuple[str, str, tuple[str | int
 def _not_a_number(value: object) -> str:
     if type(value) is str:
         return "a string, not a number"
-    return "not a finite number" if type(value) in {int, float} else "not a number"
+    return "not a finite number" if type(value) in _NUMBERS else "not a number"
 
 
 def _declared_size(record: JsonRecord, name: str, report: Report) -> tuple[int, int] | None:
@@ -303,7 +312,11 @@ def make_record(
 
 # ------------------------------------------------------------------------------------------------------------ 2020: text
 
-_INTEGER = re.compile(r"-?[0-9]{1,9}")
+# At most so many digits that every match is a finite number: float() takes much more, such as nan, 1_0 and blanks.
+_SCORE = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,2})?")
+_INT = r"-?[0-9]{1,9}"
+_INTEGER = re.compile(_INT)
+_DETECTION = re.compile(rf"({_SCORE.pattern}):({_INT})x({_INT})\+({_INT})\+({_INT})")
 _DECIMAL = re.compile(r"-?[0-9]*\.[0-9]*")
 _GEOMETRY = re.compile(r"([^x+]+)x([^x+]+)\+([^x+]+)\+([^x+]+)")
 _DETECTION_HINT = "write score:WIDTHxHEIGHT+XMIN+YMIN in whole pixels"
@@ -320,7 +333,7 @@ def _read_line(number: int, line: str, report: Report) -> Entry | None:
         rule = "UNKNOWN-ID" if report.prefix == "RUN" else "ID-PATH"
         report.error(rule, "this is no file name", line=number, value=shorten(name), hint="write the image's bare file name")
         return None
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[tuple[int, ...]] = []
     scores: list[float] = []
     names: list[str] = []
     items: list[str] = []
@@ -372,43 +385,36 @@ def _split_block(block: str, number: int, name: str, report: Report) -> tuple[st
     return parts[0], parts[1].split(",")
 
 
-def _read_detection(item: str, number: int, name: str, report: Report) -> tuple[float, tuple[int, int, int, int]] | None:
-    """Return score and width, height, x, y of a detection; ``None`` if it is not well formed."""
-
-    def fault(rule: str, message: str, hint: str = _DETECTION_HINT) -> None:
+def _read_detection(item: str, number: int, name: str, report: Report) -> tuple[float, tuple[int, ...]] | None:
+    """Return score and (width, height, x, y) of a detection; ``None`` if it is not well formed."""
+    match = _DETECTION.fullmatch(item)
+    if match is not None:
+        score, *geometry = match.groups()
+        return float(score), tuple(map(int, geometry))
+    for rule, message, hint in _detection_faults(item):
         report.error(_text_rule(rule, report), message, line=number, id=name, value=_excerpt(item), hint=hint)
+    return None
 
+
+def _detection_faults(item: str) -> Iterator[tuple[str, str, str]]:
+    """Yield rule, message and hint for every fault of a detection."""
     if not item:
-        fault("TRAILING-SEPARATOR", "nothing between or behind commas", "end the list without a comma")
-        return None
+        yield "TRAILING-SEPARATOR", "nothing between or behind commas", "end the list without a comma"
+        return
     confidence, colon, geometry = item.partition(":")
-    score = _parse_score(confidence)
     if not colon:
-        fault("SCORE", "a detection has no confidence and colon")
+        yield "SCORE", "a detection has no confidence and colon", _DETECTION_HINT
         geometry = item
-    elif score is None:
-        fault("SCORE", "the confidence is not a finite number")
+    elif not _SCORE.fullmatch(confidence):
+        yield "SCORE", "the confidence is not a finite decimal number", _DETECTION_HINT
     match = _GEOMETRY.fullmatch(geometry)
     if match is None:
-        fault("GEOMETRY", "the box is not WIDTHxHEIGHT+XMIN+YMIN")
-        return None
-    values = match.groups()
-    if not all(_INTEGER.fullmatch(value) for value in values):
-        if all(_INTEGER.fullmatch(value) or _DECIMAL.fullmatch(value) for value in values):
-            fault("NOT-INTEGER", "the box has decimals", "round to whole pixels")
+        yield "GEOMETRY", "the box is not WIDTHxHEIGHT+XMIN+YMIN", _DETECTION_HINT
+    elif not all(_INTEGER.fullmatch(value) for value in match.groups()):
+        if all(_INTEGER.fullmatch(value) or _DECIMAL.fullmatch(value) for value in match.groups()):
+            yield "NOT-INTEGER", "the box has decimals", "round to whole pixels"
         else:
-            fault("GEOMETRY", "a value of the box is no integer")
-        return None
-    width, height, x, y = map(int, values)
-    return None if score is None or not colon else (score, (width, height, x, y))
-
-
-def _parse_score(text: str) -> float | None:
-    """Return a finite decimal number, ``None`` for anything else (``float`` would also take ``nan``, ``1_0`` and blanks)."""
-    if len(text) > 40 or not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
-        return None
-    score = float(text)
-    return score if abs(score) < _LARGEST else None
+            yield "GEOMETRY", "a value of the box is not an integer of at most 9 digits", _DETECTION_HINT
 
 
 # ---------------------------------------------------------------------------------------------- order of a box's values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,11 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
     truths, _ = _read_truths(path, findings, images, classes)
     classes.tell()
     return TruthSet(truths, classes.sorted_names())
+
+
+def truths_of_ids(ids: Iterable[str], task: str) -> TruthSet:
+    """Return truths without content (size 0, no boxes), to hold a run against ids alone; classes are those known beforehand."""
+    return TruthSet({name: Truth(name, 0, 0, NO_BOXES, np.zeros(0, dtype=np.int64)) for name in ids}, get_task(task).classes)
 
 
 def write_truth(path: Path, truth_set: TruthSet) -> None:
@@ -415,8 +420,8 @@ _TEST = {
 def read_split(root: Path, task: str, split: str, findings: Findings, *, split_seed: int = 0, val_share: float = 0.2) -> Split:
     """Read one split of a data set in the campaign's layout.
 
-    The campaign divided the screenshots, not the wireframes: there ``train`` and ``val`` are what :func:`split_ids` makes of the
-    development set.
+    The campaign divided the screenshots, not the wireframes: there ``train`` and ``val`` are what :func:`split_ids` makes of
+    the development set.
 
     Args:
         root: The data root, which holds ``drawnui``; the ``drawnui`` folder itself will do.
@@ -439,7 +444,7 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     images: dict[str, Path] = {}
     for name, part in _DEVELOPMENT[task].items():
         part_truths, part_images = _read_part(root, task, part, classes, findings)
-        if split in {name, "all"} or name == "all":
+        if split == "all" or name in {"all", split}:
             _report_shared(truths, part_truths, root, findings)
             truths |= part_truths
             images |= part_images
