@@ -47,7 +47,7 @@ class Verb:
             or ``None``.
         add_arguments: Defines the verb's arguments.
         epilog: Examples and notes at the end of its help.
-        forwards: Whether the handler takes the arguments as they are, a list of strings; then the definitions are for help only.
+        forwards: Whether the handler takes the arguments as they are, a list; then the definitions are for help only.
     """
 
     summary: str
@@ -216,9 +216,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With 0 after printing a verb's help, with 2 on wrong arguments.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    name = arguments.pop(0) if arguments else ""
+    try:
+        try:
+            return _dispatch(arguments)
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe can still be handled
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet, too
+        return BROKEN_PIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else ""
     if name in VERBS:
-        return _run(name, arguments)
+        return _run(name, arguments[1:])
     if name in ("-h", "--help"):
         print(_help())
         return OK
@@ -233,20 +246,14 @@ def _run(name: str, arguments: list[str]) -> int:
     """Parse the verb's arguments, call its handler and turn what it raises into a message and an exit code."""
     verb = VERBS[name]
     parser = _parser(name, verb)
-    if verb.forwards and not {"-h", "--help"} & set(arguments):
-        parsed: Any = arguments
-    else:
-        parsed = parser.parse_intermixed_args(arguments)
+    forward = verb.forwards and not {"-h", "--help"} & set(arguments)
+    parsed = arguments if forward else parser.parse_intermixed_args(arguments)
+    module, _, function = verb.handler.partition(":")
     try:
-        module, function = verb.handler.split(":")
         code = getattr(importlib.import_module(module), function)(parsed)
-        sys.stdout.flush()  # here, where a closed pipe can still be handled
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet, too
-        return BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the last place that can explain it
+        raise
+    except Exception as error:  # noqa: BLE001  the last place that can explain it
         return _explain(error, name)
     return OK if code is None else int(code)
 
