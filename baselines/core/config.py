@@ -85,7 +85,7 @@ class OptimizerConfig:
         warmup_steps: Steps of linear warm-up.
         final_lr_ratio: Where the cosine ends, as a share of ``lr``.
         clip_norm: Largest norm of the gradient; ``None`` doesn't clip.
-        ema_decay: Decay of the exponential moving average of the weights, which then validates and predicts; ``None`` keeps none.
+        ema_decay: Decay of the moving average of the weights, which then validates and predicts; ``None`` keeps none.
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -307,7 +307,7 @@ class _Reader:
             return self._read_choice(arguments, value, path)
         if origin is tuple:
             return self._read_tuple(arguments, value, path)
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             if isinstance(value, Mapping):
                 return self.read_dataclass(kind, value, path, {})
             return self.complain("CONFIG-TYPE", path, "has to be a section with keys", value)

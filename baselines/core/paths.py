@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from baselines.core.config import NEUTRAL_KEYS, Config
 from baselines.core.tasks import PACKAGE_ROOT
@@ -47,7 +45,7 @@ def run_name(overrides: Iterable[str]) -> str:
 
 def _names_a_run(override: str) -> bool:
     key = override.lstrip("+~").partition("=")[0]
-    return key not in NEUTRAL_KEYS | {"experiment"} and key.partition(".")[0] not in {"hydra"} and not key.startswith("hydra/")
+    return key not in NEUTRAL_KEYS | {"experiment"} and not key.startswith(("hydra.", "hydra/"))
 
 
 def cache_dir(config: Config) -> Path:
@@ -73,9 +71,3 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN is refused."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

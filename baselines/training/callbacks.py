@@ -22,10 +22,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+from typing_extensions import override
 
 from baselines.core.config import Config
+from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import invalid
-from baselines.core.paths import write_atomically, write_json
 from baselines.training.module import BaselineModule
 
 METRICS = "metrics.csv"
@@ -59,7 +60,7 @@ class Status:
         """Change fields and write the file."""
         self.fields |= fields | {"updated": _now()}
         if self.writes:
-            write_json(self.path, self.fields)
+            write_json_atomic(self.path, self.fields)
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class MetricsFile:
         kept = [row for row in _rows(path) if int(row[0]) <= step]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([METRICS_HEADER, *kept])
-        write_atomically(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+        write_atomic(path, text.getvalue())
         self._file: TextIO = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._flushed = time.monotonic()
@@ -120,8 +121,8 @@ def _rows(path: Path) -> Iterator[list[str]]:
 class Journal(Callback):
     """Keeps ``metrics.csv`` and ``status.json`` up to date and shows progress.
 
-    Losses are summed on the device and read every ``log_every`` steps, since reading one waits for the device. The sums are part
-    of a checkpoint, so that a resumed run writes the rows an uninterrupted one writes.
+    Losses are summed on the device and read every ``log_every`` steps, since reading one waits for the device. The sums are
+    part of a checkpoint, so that a resumed run writes the rows an uninterrupted one writes.
 
     Args:
         folder: The run folder.
@@ -157,6 +158,7 @@ class Journal(Callback):
             self._display = Display(self.config.trainer.progress, self.config.trainer.max_steps, trainer.global_step)
             self.status.update(phase="fit", step=trainer.global_step)
 
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -170,11 +172,11 @@ class Journal(Callback):
             return
         step = trainer.global_step
         if step % self.config.trainer.log_every == 0 or step == self.config.trainer.max_steps:
-            self._log(trainer, pl_module, step)
+            self._log(trainer, step)
         elif self._display:
             self._display.advance(step)
 
-    def _log(self, trainer: Trainer, pl_module: BaselineModule, step: int) -> None:
+    def _log(self, trainer: Trainer, step: int) -> None:
         assert self._sums is not None
         means = dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
         self._sums, self._count = None, 0
@@ -213,11 +215,13 @@ class Journal(Callback):
             self.status.fields["best"] = {"name": name, "score": score, "step": step}
         self.status.update(step=step)
 
+    @override
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Bring the rows to the disk that the checkpoint will not write again."""
         if self._file:
             self._file.flush()
 
+    @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the file and the display, also after an error."""
         if self._file:
@@ -280,11 +284,13 @@ class RunWriter(Callback):
         self.folder = folder
         self._file: TextIO | None = None
 
+    @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the shard afresh."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = shard_path(self.folder, trainer.global_rank).open("w", encoding="utf-8")
 
+    @override
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
@@ -292,6 +298,7 @@ class RunWriter(Callback):
         assert self._file
         self._file.writelines(encode_prediction(prediction) + "\n" for prediction in outputs)
 
+    @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the shard, also after an error."""
         if self._file:

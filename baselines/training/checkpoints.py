@@ -1,7 +1,7 @@
 """Checkpoints that are whole, loadable without pickle, and say what is wrong when they can't be used.
 
-A run folder holds three: ``last.ckpt`` (all that resuming needs), ``best.ckpt`` (the weights of the best validation) and, at the
-end, ``model.safetensors`` with ``card.json``: the weights to keep and to pass on, and where they come from.
+A run folder holds three: ``last.ckpt`` (all that resuming needs), ``best.ckpt`` (the weights of the best validation) and, at
+the end, ``model.safetensors`` with ``card.json``: the weights to keep and to pass on, and where they come from.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from typing_extensions import override
 
 from baselines import __version__
 from baselines.core.config import Config, parse_config, to_plain
+from baselines.core.files import write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
-from baselines.core.paths import write_atomically, write_json
+from baselines.core.paths import write_atomically
 from baselines.core.tasks import PACKAGE_ROOT, get_task
 from baselines.training.module import BaselineModule
 
@@ -43,10 +45,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     a kill can cut short.
     """
 
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint."""
         write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
+    @override
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint."""
         return read_checkpoint(Path(path))
@@ -77,7 +81,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 class Checkpoints(Callback):
     """Saves ``last.ckpt`` by the clock and after each validation, and ``best.ckpt`` when a validation was the best so far.
 
-    A validation that is due after a step belongs to that step: between the two nothing is saved, so that a resume can't skip it.
+    A validation that is due after a step belongs to that step: nothing is saved between the two, or a resume would skip it.
 
     Args:
         folder: The run folder.
@@ -98,6 +102,7 @@ class Checkpoints(Callback):
         """Take up what an earlier process knew."""
         self.best = state_dict["best"]
 
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -163,7 +168,7 @@ def export(folder: Path, config: Config, data: Any, best: Mapping[str, Any]) -> 
         "versions": {"imageclef-baselines": __version__, "python": platform.python_version(), **_versions(CARD_PACKAGES)},
         "git": git_revision(),
     }
-    write_json(folder / CARD, card)
+    write_json_atomic(folder / CARD, card)
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

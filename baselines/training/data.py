@@ -20,7 +20,7 @@ from baselines.core.config import Config
 class Draw(NamedTuple):
     """A training sample to fetch: its index, and the seed of its augmentation, another one in every epoch."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
     seed: int
 
 

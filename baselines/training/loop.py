@@ -1,6 +1,6 @@
 """A run from its configuration to its scores: fit, predict, run file, score, pictures.
 
-Every stage leaves a file when it is done and starts from the files of the stage before, so that the same command goes on wherever
+Every stage leaves a file when it is done and starts from the files of the stage before, so that the same command goes on where
 it was cut off. What a run folder holds is listed in ``docs/architecture.md``.
 """
 
@@ -9,25 +9,29 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import logging
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
-from torch import nn
 
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
+from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
-from baselines.core.paths import write_atomically, write_json
+from baselines.core.paths import write_atomically
+from baselines.core.results import Scores
+from baselines.core.scorer import score_files
 from baselines.core.tasks import get_task
 from baselines.training import checkpoints
 from baselines.training.callbacks import Journal, RunWriter, Status, merge_shards
@@ -43,11 +47,16 @@ PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run: its folder, whether it had been finished before, and the contents of ``scores.json``."""
+    """What came of a run: its folder, whether it had been finished before, and its scores on the first process."""
 
     folder: Path
     skipped: bool
-    scores: Mapping[str, Any]
+    scores: Scores | None
+
+
+def process_index() -> int:
+    """Return which of a run's processes this is; the first one, 0, writes what is written once."""
+    return int(getattr(rank_zero_only, "rank", 0))
 
 
 def run(config: Config, folder: Path) -> RunResult:
@@ -66,27 +75,26 @@ def run(config: Config, folder: Path) -> RunResult:
     card = get_task(config.task)
     for name in ("data", "model", "runs", "score"):
         card.module(name)
-    first = rank_zero_only.rank == 0
+    first = process_index() == 0
     with _alone_in(folder) if first else contextlib.nullcontext():
         if first:
             _clean(folder, everything=config.overwrite)
         _check_same_config(config, folder)
         if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
-            return RunResult(folder, skipped=True, scores=_read_json(folder / SCORES))
+            return RunResult(folder, skipped=True, scores=_read_scores(folder / SCORES))
         status = Status(folder / STATUS, config.trainer.max_steps, writes=first)
         with _told_in(status, folder):
             if first:
-                plain = OmegaConf.create(to_plain(config))
-                write_atomically(folder / CONFIG, lambda temporary: OmegaConf.save(plain, temporary))
+                write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
             status.update()
             scores = _carry_out(config, folder, status)
             status.update(state="finished", phase="finished", step=config.trainer.max_steps)
     return RunResult(folder, skipped=False, scores=scores)
 
 
-def _carry_out(config: Config, folder: Path, status: Status) -> Mapping[str, Any]:
+def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
     data, module = build(config)
-    first = rank_zero_only.rank == 0
+    first = process_index() == 0
     if first:
         write_split(folder, config, data)
     fit(config, folder, data, module, status)
@@ -98,7 +106,7 @@ def _carry_out(config: Config, folder: Path, status: Status) -> Mapping[str, Any
     trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
     predictions = predict_split(trainer, module, data, "val", folder / SHARDS)
     if not first:
-        return {}
+        return None
     card = get_task(config.task)
     write_atomically(
         folder / card.run_file,
@@ -209,18 +217,16 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
     for name, split in splits.items():
         if not split.samples:
             raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
-    write_json(folder / SPLIT, {name: [sample.id for sample in split.samples] for name, split in splits.items()})
+    write_json_atomic(folder / SPLIT, {name: [sample.id for sample in split.samples] for name, split in splits.items()})
     records = get_task(config.task).module("records")
     write_atomically(folder / TRUTH, lambda temporary: records.write_truth(temporary, splits["val"].truth_set))
 
 
-def score(config: Config, folder: Path) -> Mapping[str, Any]:
+def score(config: Config, folder: Path) -> Scores:
     """Score the run file of a folder as ``imageclef score`` does, and write ``scores.json``."""
-    from baselines.core.scorer import score_files
-
     run_file = folder / get_task(config.task).run_file
-    scores = score_files(config.task, folder / TRUTH, run_file, bootstrap=config.bootstrap, seed=config.seed).to_dict()
-    write_json(folder / SCORES, scores)
+    scores = score_files(config.task, folder / TRUTH, run_file, bootstrap=config.bootstrap, seed=config.seed)
+    write_atomic(folder / SCORES, scores.to_json())
     return scores
 
 
@@ -232,9 +238,10 @@ def draw_pictures(config: Config, folder: Path, data: BaselineDataModule, predic
     for place in range(count):
         sample = samples[place * len(samples) // count]
         picture = draw(sample, predictions[sample.id], data.classes)
-        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in sample.id)
-        target = folder / PICTURES / f"{place:03d}-{name}.png"
-        write_atomically(target, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", sample.id)[:80]
+        png = io.BytesIO()
+        picture.save(png, "PNG")
+        write_atomic(folder / PICTURES / f"{place:03d}-{name}.png", png.getvalue())
 
 
 @contextlib.contextmanager
@@ -270,7 +277,7 @@ def _check_same_config(config: Config, folder: Path) -> None:
         return
     try:
         earlier = flatten(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
-    except Exception as error:  # noqa: BLE001  whatever a hostile YAML file raises
+    except Exception as error:
         hint = "overwrite=true deletes what the folder holds and starts again"
         raise invalid("RUN-CONFIG", "can't be read", file=path, value=str(error), hint=hint) from error
     now = flatten(to_plain(config))
@@ -344,8 +351,5 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
-    import json
-
-    contents: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return contents
+def _read_scores(path: Path) -> Scores:
+    return Scores.from_json(path.read_text(encoding="utf-8"), str(path))

@@ -27,9 +27,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from baselines.core.config import Config, defaults, flatten, nearest, parse_config
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
+from baselines.core.findings import Finding, InvalidInput, Severity, invalid
 from baselines.core.paths import conf_dir, run_name
-from baselines.core.tasks import all_tasks
+from baselines.core.results import Scores
+from baselines.core.tasks import all_tasks, get_task
 
 CHOICES = ("experiment", "preset")  # keys of the configuration that Hydra's choices of groups say
 COMMAND_LINE = "command line"
@@ -42,7 +43,7 @@ def train(argv: list[str]) -> int:
         0, or 1 if runs of a sweep failed.
 
     Raises:
-        InvalidInput: If the configuration can't be composed or used, or the run failed for a reason a user can do something about.
+        InvalidInput: If the configuration can't be composed or used, or the run failed for a reason outside of this project.
         UsageError: If the task has no baseline yet.
         KeyboardInterrupt: If the user stopped it.
     """
@@ -81,17 +82,16 @@ class Sweep:
         except Exception as error:  # noqa: BLE001  raised again by `report`
             self.errors.append(error)
             self.lines.append(f"{name}: failed: {error}")
+            with contextlib.suppress(OSError):
+                Path(context.runtime.output_dir).rmdir()  # Hydra made it; it goes if it is empty
 
     def _carry_out(self, config: Config, name: str) -> None:
-        from pytorch_lightning.utilities.rank_zero import rank_zero_only  # here, since it takes seconds
-
-        from baselines.training.loop import run
+        from baselines.training.loop import run  # here, since it takes seconds
 
         folder = Path(config.runs_dir) / config.task / config.experiment / name
         result = run(config, folder)
-        if rank_zero_only.rank == 0:
-            metrics = result.scores["metrics"].items()
-            numbers = "  ".join(f"{metric} {'undefined' if value is None else f'{value:.4f}'}" for metric, value in metrics)
+        if result.scores:
+            numbers = "  ".join(_in_words(result.scores, metric.name) for metric in get_task(config.task).metrics)
             note = "  (finished before; overwrite=true starts again)" if result.skipped else ""
             self.lines.append(f"{folder}  {numbers}{note}")
 
@@ -106,11 +106,22 @@ class Sweep:
         return 1 if self.errors else 0
 
 
+def _in_words(scores: Scores, metric: str) -> str:
+    value, interval = scores.metrics.get(metric), scores.intervals.get(metric)
+    text = f"{metric} {'undefined' if value is None else f'{value:.4f}'}"
+    return f"{text} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else text
+
+
 def _refuse_devices(config: Config, context: Any) -> None:
     """Refuse several devices in a sweep that runs in this process."""
     if context.mode == RunMode.RUN or config.trainer.devices == 1 or "BasicLauncher" not in context.launcher._target_:
         return
-    hint = "set trainer.devices=1; or leave out -m and give one command a run; or choose a launcher that gives each run a job of its own"
+    ways = (
+        "set trainer.devices=1",
+        "leave out -m and give one command a run",
+        "choose a launcher that gives each run its own job",
+    )
+    hint = "; or ".join(ways)
     message = "a sweep can't use several devices: each of their processes would start the whole sweep again"
     value = f"trainer.devices={config.trainer.devices}"
     raise invalid("SWEEP-DEVICES", message, file=COMMAND_LINE, value=value, hint=hint)
@@ -222,6 +233,10 @@ def _explain(error: Exception) -> Finding:
             "trainer",
         }
         return finding("CONFIG-UNKNOWN-KEY", "no such key", match[1], nearest(match[1], sorted(known)))
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return finding(
+            "CONFIG-SYNTAX", "has several values", match[1], "add -m for a run of each; or quote a value that has commas"
+        )
     lines = [line for line in text.splitlines() if line.strip()]
     return finding("CONFIG-COMPOSE", lines[0] if lines else type(error).__name__)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from typing_extensions import override
 
 from baselines.core.config import Config, OptimizerConfig
 
@@ -42,9 +43,12 @@ class BaselineModule(LightningModule):
         super().__init__()
         self.config = config
         if config.trainer.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            volumes = any(parameter.ndim == 5 for parameter in network.parameters())
+            network = network.to(memory_format=torch.channels_last_3d if volumes else torch.channels_last)
         self.network = network
-        self.averaged = copy.deepcopy(network).requires_grad_(False).eval() if config.optimizer.ema_decay else None
+        self.averaged = (
+            copy.deepcopy(network).requires_grad_(requires_grad=False).eval() if config.optimizer.ema_decay else None
+        )
         if config.trainer.compile:
             network.compile()
         self.parts: dict[str, Tensor] = {}
@@ -95,19 +99,23 @@ class BaselineModule(LightningModule):
 
     def sum_over_processes(self, values: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes."""
-        gathered: Tensor = self.all_gather(values.to(self.device))
-        return gathered.sum(0) if gathered.ndim > values.ndim else gathered
+        total = self.trainer.strategy.reduce(values.to(self.device), reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
 
+    @override
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed PyTorch from (seed, batch, process), so that dropout and the like replay after a resume."""
         torch.manual_seed(mix_seed(self.config.seed, batch_idx, self.global_rank))
 
+    @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         losses = self.losses(batch)
         self.parts = {name: part.detach() for name, part in losses.items()}
         return torch.stack(list(losses.values())).sum()
 
+    @override
     def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
         """Clip the norm of the gradient without waiting for the device."""
         if self.config.optimizer.clip_norm is not None:
@@ -125,6 +133,7 @@ class BaselineModule(LightningModule):
         """Start the validation metric afresh."""
         self.reset_validation()
 
+    @override
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Decode a batch and account for it."""
         self.update_validation(batch, self.decode(batch))
@@ -133,6 +142,7 @@ class BaselineModule(LightningModule):
         """Compute the validation metric."""
         self.validation = {name: float(value) for name, value in self.compute_validation().items()}
 
+    @override
     def predict_step(self, batch: Any, batch_idx: int) -> list[Any]:
         """Return the predictions of a batch."""
         return self.decode(batch)

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -17,6 +18,8 @@ from baselines.training import checkpoints
 from baselines.training.callbacks import RunWriter
 from baselines.training.loop import make_trainer, predict_split, restore_inference
 from baselines.training.module import BaselineModule
+
+Accelerator = Literal["auto", "cpu", "gpu"]
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -51,7 +54,7 @@ def predict(args: argparse.Namespace) -> int:
     return 0
 
 
-def _for_prediction(config: Config, root: Path, batch_size: int | None, accelerator: str) -> Config:
+def _for_prediction(config: Config, root: Path, batch_size: int | None, accelerator: Accelerator) -> Config:
     """Return the configuration with everything that only training needs switched off."""
     return replace(
         config,
@@ -63,9 +66,10 @@ def _for_prediction(config: Config, root: Path, batch_size: int | None, accelera
     )
 
 
-def _device(name: str) -> tuple[str, int | list[int]]:
+def _device(name: str) -> tuple[Accelerator, int | list[int]]:
     """Return Lightning's accelerator and devices for a device's name."""
     kind, _, index = name.partition(":")
-    if kind in ("auto", "cpu", "cuda") and (not index or (kind == "cuda" and index.isdecimal())):
-        return {"cuda": "gpu"}.get(kind, kind), [int(index)] if index else 1
+    accelerators: dict[str, Accelerator] = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+    if kind in accelerators and (not index or (kind == "cuda" and index.isdecimal())):
+        return accelerators[kind], [int(index)] if index else 1
     raise UsageError(f"no device {name!r}: give auto, cpu, cuda or cuda:N")

@@ -15,7 +15,7 @@ from typing import Any
 
 import timm
 import torch
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 from huggingface_hub import errors as hub_errors
 from rich.console import Console
 from safetensors.torch import load_file
@@ -120,7 +120,7 @@ def _read_local(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, Tensor)}
-    except Exception as error:  # noqa: BLE001  both libraries raise many kinds on hostile files
+    except Exception as error:
         hint = "give a .safetensors file, or a state dictionary of tensors saved by torch.save"
         raise invalid("WEIGHTS-DAMAGED", "can't be read as weights", file=path, value=str(error), hint=hint) from error
 

@@ -58,8 +58,13 @@ def toy_config(toy, points, tmp_path):
             "model": {},
             "optimizer": {"lr": 0.01, "warmup_steps": 3, "ema_decay": 0.9},
             "trainer": {
-                **{"max_steps": 20, "validate_every": 7, "log_every": 5, "accelerator": "cpu", "threads": 1},
-                **{"progress": "none", "checkpoint_seconds": 0},
+                "max_steps": 20,
+                "validate_every": 7,
+                "log_every": 5,
+                "accelerator": "cpu",
+                "threads": 1,
+                "progress": "none",
+                "checkpoint_seconds": 0,
             },
         }
         for key, value in changes.items():

@@ -32,8 +32,13 @@ def configure(points, changes):
         "model": {},
         "optimizer": {"lr": 0.01, "warmup_steps": 3, "ema_decay": 0.9},
         "trainer": {
-            **{"max_steps": STEPS, "validate_every": 7, "log_every": 5, "accelerator": "cpu", "threads": 1},
-            **{"progress": "none", "checkpoint_seconds": 0},
+            "max_steps": STEPS,
+            "validate_every": 7,
+            "log_every": 5,
+            "accelerator": "cpu",
+            "threads": 1,
+            "progress": "none",
+            "checkpoint_seconds": 0,
         },
     }
     for section, values in changes.items():
