@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -273,3 +274,10 @@ def test_errors_of_real_commands_are_for_people(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "did you mean drawnui-wireframe?" in done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_pages_name_existing_verbs_only(page):
+    text = (Path(__file__).resolve().parent.parent / page).read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^|`)imageclef (?!-)([a-z]+)", text, flags=re.MULTILINE)
+    assert set(commands) <= set(cli.VERBS)
