@@ -46,7 +46,10 @@ class TaskCard:
         splits: Names of the splits as distributed.
         metrics: The metrics, the primary one first.
         run_file: File name of a run, as submitted.
+        class_metrics: Metrics of single classes, named by what stands before the dot in ``ap50.<class>``.
         classes: Class names by campaign id, where they are known beforehand; readers take the names from the data.
+        files: The files as distributed that the readers look for, as paths below the data root.
+        example_ids: Two invented ids of the campaign's form, for examples.
     """
 
     id: str
@@ -58,7 +61,10 @@ class TaskCard:
     splits: tuple[str, ...]
     metrics: tuple[Metric, ...]
     run_file: str
+    class_metrics: tuple[Metric, ...] = ()
     classes: Mapping[int, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    example_ids: tuple[str, ...] = ("a", "b")
 
     @property
     def primary(self) -> Metric:

@@ -28,6 +28,8 @@ _METRICS = (
     Metric("map50", "mean over classes of the average precision at IoU 0.5"),
     Metric("recall50", "mean over classes of the recall at IoU 0.5"),
 )
+_CLASS_METRICS = (Metric("ap50", "average precision of a class at IoU 0.5"),)
+_EXAMPLE_IDS = ("0a1b2c3d.jpg", "4e5f6a7b.jpg")
 
 CARDS = (
     TaskCard(
@@ -40,7 +42,14 @@ CARDS = (
         splits=("train", "val", "test"),
         metrics=_METRICS,
         run_file="submission.json",
+        class_metrics=_CLASS_METRICS,
         classes=WIREFRAME_CLASSES,
+        files=(
+            "drawnui/wireframe_development_set/development_set.json",
+            "drawnui/wireframe_development_set/images/*.jpg",
+            "drawnui/wireframe_test_set/test/*.jpg",
+        ),
+        example_ids=_EXAMPLE_IDS,
     ),
     TaskCard(
         id="drawnui-screenshot",
@@ -52,6 +61,15 @@ CARDS = (
         splits=("train", "val", "test"),
         metrics=_METRICS,
         run_file="submission.json",
+        class_metrics=_CLASS_METRICS,
+        files=(
+            "drawnui/screenshot_development_set/train/train_set.json",
+            "drawnui/screenshot_development_set/train/images/*.jpg",
+            "drawnui/screenshot_development_set/validation/val_set.json",
+            "drawnui/screenshot_development_set/validation/images/*.jpg",
+            "drawnui/screenshot_test_set/test/images/*.jpg",
+        ),
+        example_ids=_EXAMPLE_IDS,
     ),
 )
 

@@ -1,0 +1,26 @@
+"""The card of the tuberculosis task."""
+
+from __future__ import annotations
+
+from baselines.core.tasks import Metric, TaskCard
+
+TYPES = {1: "Infiltrative", 2: "Focal", 3: "Tuberculoma", 4: "Miliary", 5: "Fibro-cavernous"}
+
+CARDS = (
+    TaskCard(
+        id="tuberculosis",
+        package="baselines.medical.tuberculosis",
+        version="2021.1",
+        predicts="TB type of a 3D CT",
+        baseline="3D CNN classifier",
+        unit="scan",
+        splits=("train", "test"),
+        metrics=(
+            Metric("kappa", "Cohen's kappa, unweighted"),
+            Metric("accuracy", "share of scans whose type is right"),
+        ),
+        run_file="run.txt",  # this project's name: the campaign prescribed none that is known
+        classes=TYPES,
+        example_ids=("TST_0001.nii.gz", "TST_0002.nii.gz"),
+    ),
+)
