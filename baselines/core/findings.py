@@ -98,6 +98,10 @@ class Findings:
         """How many findings are errors."""
         return self._by_severity[Severity.ERROR]
 
+    def count(self, severity: Severity) -> int:
+        """Return how many findings of one severity there were, kept or not."""
+        return self._by_severity[severity]
+
     def of(self, severity: Severity) -> list[Finding]:
         """Return the kept findings of one severity."""
         return [finding for finding in self if finding.severity == severity]

@@ -58,6 +58,7 @@ def score_files(
     evaluate = card.module("score").evaluate
     truth_set = read_truth(card, truth, ids, findings)
     predictions = read_run(card, run, truth_set, findings, run_format)
+    findings.raise_errors()
     evaluation: Evaluation = evaluate(truth_set, predictions)
     intervals = {}
     if evaluation.resample is not None:
@@ -139,18 +140,19 @@ def read_ids(path: FileName, findings: Findings) -> dict[str, int]:
     return lines
 
 
-def read_run(card: TaskCard, run: FileName, truth_set: Any, findings: Findings, run_format: str | None = None) -> Any:
-    """Read a run file.
+def read_run(
+    card: TaskCard, run: FileName, truth_set: Any, findings: Findings, run_format: str | None = None
+) -> dict[str, Any]:
+    """Read a run file; everything that is wrong with it goes to the findings.
 
     Returns:
-        The task's ``Prediction`` of each id that the run has.
+        The task's ``Prediction`` of each id that the run has. If there are errors it is not the whole run.
 
     Raises:
-        InvalidInput: If there are errors; it holds all of them.
+        UsageError: If there is no such format.
     """
     options = {} if run_format is None else {"run_format": run_format}
-    predictions = card.module("runs").read_run(Path(run), truth_set, findings, **options)
-    findings.raise_errors()
+    predictions: dict[str, Any] = card.module("runs").read_run(Path(run), truth_set, findings, **options)
     return predictions
 
 

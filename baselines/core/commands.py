@@ -1,0 +1,108 @@
+"""The verbs that need no torch: ``imageclef tasks``, ``validate``, ``score`` and ``sample``.
+
+Each takes the parsed arguments and returns the exit code. Results go to stdout, findings to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from baselines.core import report, scorer
+from baselines.core.files import write_atomic
+from baselines.core.findings import Findings, Severity
+from baselines.core.tasks import TaskCard, all_tasks, get_task
+
+
+def tasks(args: argparse.Namespace) -> int:
+    """Print a table of all tasks, or the card of one.
+
+    Args:
+        args: ``task``: a task id, or ``None``.
+    """
+    console = report.make_console()
+    if args.task is None:
+        console.print(report.tasks_table())
+        return 0
+    card = get_task(args.task)
+    console.print(report.card_text(card, _example_run(card)))
+    return 0
+
+
+def _example_run(card: TaskCard) -> str | None:
+    if not card.has("runs"):
+        return None
+    truth_set = card.module("records").truths_of_ids(card.example_ids, card.id)
+    example: str = card.module("runs").example_run(truth_set)
+    return example
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Print whether a run is acceptable, and everything there is to say about it.
+
+    Args:
+        args: ``task``; ``run``; ``truth`` or ``ids``, files; ``format``, a run format or ``None``.
+
+    Returns:
+        0 if the run has no errors, else 1.
+    """
+    card = get_task(args.task)
+    if args.truth is not None:
+        truth_set = scorer.read_truth(card, args.truth, None, Findings())
+    else:
+        ids = scorer.read_ids(args.ids, Findings())
+        truth_set = card.module("records").truths_of_ids(ids, card.id)
+    findings = Findings()
+    predictions = scorer.read_run(card, args.run, truth_set, findings, args.format)
+    for line in findings.lines():
+        print(line, file=sys.stderr)
+    errors, warnings = findings.error_count, findings.count(Severity.WARNING)
+    verdict = "not acceptable" if errors else f"acceptable, with {len(predictions)} of {len(truth_set.truths)} {card.unit}s"
+    print(f"{args.run}: {verdict}; {_number(errors, 'error')}, {_number(warnings, 'warning')}")
+    return 1 if errors else 0
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def score(args: argparse.Namespace) -> int:
+    """Score a run: print the table, and write ``scores.json`` where asked to.
+
+    Args:
+        args: ``task``; ``truth``; ``run``; ``ids``, a file or ``None``; ``json``, a file or ``None``; ``bootstrap``; ``seed``;
+            ``format``, a run format or ``None``.
+
+    Raises:
+        InvalidInput: If the truth or the run has errors.
+    """
+    scores = scorer.score_files(
+        args.task,
+        args.truth,
+        args.run,
+        ids=args.ids,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        run_format=args.format,
+    )
+    if args.json is not None:
+        write_atomic(args.json, scores.to_json())
+    report.make_console().print(report.scores_table(scores))
+    return 0
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Write sample data sets.
+
+    Args:
+        args: ``tasks``, ids, all that have samples if empty; ``out``, the data root; ``size``, or ``None``; ``seed``.
+
+    Raises:
+        UsageError: If there is no such task, or it has no samples; nothing is written then.
+    """
+    names = args.tasks or [card.id for card in all_tasks().values() if card.has("samples")]
+    generators = {name: get_task(name).module("samples") for name in names}
+    for name, module in generators.items():
+        module.generate(args.out, name, args.size, args.seed)
+        print(f"{name}: {args.out}")
+    return 0
