@@ -223,7 +223,15 @@ class Journal(Callback):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Close the file and the display, also after an error."""
+        """Close the file and the display."""
+        self._close()
+
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the file and the display; Lightning calls no teardown after an error."""
+        self._close()
+
+    def _close(self) -> None:
         if self._file:
             self._file.close()
         if self._display:
@@ -300,7 +308,15 @@ class RunWriter(Callback):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Close the shard, also after an error."""
+        """Close the shard."""
+        self._close()
+
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the shard; Lightning calls no teardown after an error."""
+        self._close()
+
+    def _close(self) -> None:
         if self._file:
             self._file.close()
             self._file = None

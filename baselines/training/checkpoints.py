@@ -11,6 +11,7 @@ import pickle
 import platform
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -64,18 +65,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     hint = "delete it to start again from the beginning, or restore it from a copy"
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = load_tensors(path)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
-        raise invalid(
-            "CKPT-UNSAFE", "holds pickled objects, which could run code", file=path, value=reason, hint="use another file"
-        ) from error
-    # PyTorch raises many kinds on damaged files; all of them mean the same to a user.
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        message = "holds pickled objects, which could run code, or is damaged"
+        raise invalid("CKPT-UNSAFE", message, file=path, value=reason, hint=hint) from error
+    except Exception as error:  # PyTorch raises many kinds on damaged files; all of them mean the same to a user
         raise invalid("CKPT-DAMAGED", "can't be read as a checkpoint", file=path, value=str(error), hint=hint) from error
     if not isinstance(checkpoint, dict):
         raise invalid("CKPT-DAMAGED", "is not a checkpoint of this project", file=path, value=type(checkpoint), hint=hint)
     return checkpoint
+
+
+def load_tensors(path: Path) -> Any:
+    """Read what ``torch.save`` wrote onto the CPU, tensors and plain values only; raises many kinds of errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about files that end in an error anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class Checkpoints(Callback):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 import torchvision  # type: ignore[import-untyped]
 from huggingface_hub import errors as hub_errors
 from rich.console import Console
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from baselines.core.findings import InvalidInput, UsageError, invalid
 from baselines.core.tasks import get_task
-from baselines.training.checkpoints import load_weights
+from baselines.training.checkpoints import load_tensors, load_weights
 
 PRETRAINED = "pretrained"
 # What the three libraries raise when there is neither a cached copy nor a network.
@@ -118,7 +117,7 @@ def _read_local(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_tensors(path)
         return {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, Tensor)}
     except Exception as error:
         hint = "give a .safetensors file, or a state dictionary of tensors saved by torch.save"

@@ -46,7 +46,7 @@ def configure(points, changes):
     return parse_config(plain)
 
 
-def die_at_call(owner, name, number, before=lambda *arguments: None):
+def die_at_call(owner, name, number, before=lambda *_: None):
     """Replace a function by one that kills the process when it is called for the ``number``-th time."""
     original, calls = getattr(owner, name), 0
 
@@ -84,7 +84,7 @@ def in_child(work):
         try:
             work()
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001  nothing may leave the child
             traceback.print_exc()
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,278 @@
+"""Runs in their folders: finished, resumed, refused, and ended by what can go wrong."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from baselines.core.findings import InvalidInput, UsageError
+from baselines.training import checkpoints, loop
+from baselines.training.module import BaselineModule
+from baselines.training.predict import predict
+
+ROOT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / "toy"
+FILES = """best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
+    status.json truth.json .lock"""
+
+
+def finding(caught):
+    return next(iter(caught.value.findings))
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+def forbid(*arguments, **keywords):
+    raise AssertionError("must not be called")
+
+
+@pytest.fixture
+def finished(toy_config, tmp_path):
+    """A finished run of three steps."""
+    config = toy_config(trainer__max_steps=3)
+    loop.run(config, tmp_path / "run")
+    return config, tmp_path / "run"
+
+
+def test_a_run_leaves_its_files_and_is_then_skipped(finished, monkeypatch):
+    config, folder = finished
+    assert {path.name for path in folder.iterdir()} == {*FILES.split()}
+    assert status(folder)["state"] == "finished"
+    assert json.loads((folder / "split.json").read_text())["val"] == [f"p{index}" for index in range(40, 53)]
+    assert len(list((folder / "pictures").iterdir())) == 2
+    monkeypatch.setattr(loop, "build", forbid)
+    result = loop.run(config, folder)
+    assert result.skipped
+    assert result.scores.metrics == json.loads((folder / "scores.json").read_text())["metrics"]
+
+
+def test_a_run_without_scores_is_scored_without_training(finished, monkeypatch):
+    config, folder = finished
+    before = (folder / "scores.json").read_text()
+    (folder / "scores.json").unlink()
+    monkeypatch.setattr(BaselineModule, "training_step", forbid)
+    loop.run(config, folder)
+    assert json.loads((folder / "scores.json").read_text())["metrics"] == json.loads(before)["metrics"]
+
+
+def test_another_configuration_is_refused_with_what_differs(finished, toy_config):
+    _, folder = finished
+    other = toy_config(trainer__max_steps=4, optimizer__lr=0.5, data__workers=1)
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(other, folder)
+    assert [f.id for f in caught.value.findings] == ["optimizer.lr", "trainer.max_steps"]
+    assert "overwrite=true" in finding(caught).hint
+    assert status(folder)["state"] == "finished"
+    loop.run(toy_config(trainer__max_steps=4, optimizer__lr=0.5, overwrite=True), folder)
+    assert status(folder)["of"] == 4
+
+
+def test_two_processes_can_not_share_a_folder(toy_config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / loop.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InvalidInput) as caught:
+            loop.run(toy_config(), folder)
+    assert finding(caught).code == "RUN-BUSY"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "RUN-NO-SPACE"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "RUN-NO-SPACE"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
+            "RUN-NO-SPACE",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory"), "RUN-NO-MEMORY"),
+        (MemoryError(), "RUN-NO-MEMORY"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "RUN-NO-MEMORY"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "RUN-NO-MEMORY"),
+    ],
+    ids=str,
+)
+def test_exhausted_resources_say_how_to_go_on(toy_config, tmp_path, monkeypatch, error, code):
+    def fail(*arguments):
+        raise error
+
+    config = toy_config(trainer__max_steps=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(BaselineModule, "training_step", fail)
+        with pytest.raises(InvalidInput) as caught:
+            loop.run(config, tmp_path / "run")
+    assert finding(caught).code == code
+    assert "the same command goes on" in finding(caught).hint
+    assert status(tmp_path / "run")["state"] == "failed"
+    loop.run(config, tmp_path / "run")
+    assert status(tmp_path / "run")["state"] == "finished"
+
+
+def test_a_bug_stays_a_bug(toy_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(BaselineModule, "training_step", forbid)
+    with pytest.raises(AssertionError):
+        loop.run(toy_config(), tmp_path / "run")
+    assert status(tmp_path / "run")["error"] == "AssertionError: must not be called"
+
+
+def test_an_interrupt_is_told_and_resumed(toy_config, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    config = toy_config(trainer__max_steps=3)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(BaselineModule, "validation_step", interrupt)
+            with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+                loop.run(config, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert status(tmp_path / "run")["state"] == "interrupted"
+    loop.run(config, tmp_path / "run")
+    assert status(tmp_path / "run")["state"] == "finished"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(toy_config, tmp_path, monkeypatch):
+    from imageclef_toy.model import ToyModule
+
+    monkeypatch.setattr(ToyModule, "losses", lambda self, _: {"class": self.network.head.weight.sum() * float("nan")})
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(toy_config(), tmp_path / "run")
+    assert finding(caught).code == "TRAIN-DIVERGED"
+    assert "optimizer.lr" in finding(caught).hint
+
+
+def test_a_damaged_last_checkpoint(toy_config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / checkpoints.LAST).write_bytes(b"garbage")
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(toy_config(), folder)
+    assert finding(caught).code in ("CKPT-DAMAGED", "CKPT-UNSAFE")
+
+
+def test_a_config_that_is_no_yaml(toy_config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / loop.CONFIG).write_text("a: [")
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(toy_config(), folder)
+    assert finding(caught).code == "RUN-CONFIG"
+
+
+def test_missing_data(toy_config, tmp_path):
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(toy_config(data__root=str(tmp_path / "nowhere")), tmp_path / "run")
+    assert finding(caught).code == "DATA-MISSING"
+    assert status(tmp_path / "run")["state"] == "failed"
+
+
+def test_init_from_a_run_and_from_other_classes(finished, toy_config, tmp_path, capsys):
+    _, folder = finished
+    weights = load_file(folder / checkpoints.MODEL)
+    _, module = loop.build(toy_config(init_from=str(folder)))
+    for name, tensor in module.network.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+        assert torch.equal(module.averaged.state_dict()[name], weights[name])
+    weights |= {"head.weight": torch.zeros(7, 8), "head.bias": torch.zeros(7)}
+    save_file(weights, tmp_path / "other.safetensors")
+    loop.build(toy_config(init_from=str(tmp_path / "other.safetensors")))
+    assert "head.bias, head.weight" in capsys.readouterr().err
+    with pytest.raises(InvalidInput) as caught:
+        loop.build(toy_config(init_from=str(folder), model__width=9))
+    assert "body.0.weight (8, 2) instead of (9, 2)" in str(caught.value)
+
+
+def test_predict_repeats_the_run_file_and_predicts_other_splits(finished, points, tmp_path):
+    _, folder = finished
+    arguments = {"run_dir": folder, "data": points, "device": "cpu"}
+    assert predict(Namespace(**arguments, split="val", out=tmp_path / "val.csv", batch_size=None)) == 0
+    assert (tmp_path / "val.csv").read_bytes() == (folder / "run.csv").read_bytes()
+    assert predict(Namespace(**arguments, split="test", out=tmp_path / "test.csv", batch_size=3)) == 0
+    assert [line[:3] for line in (tmp_path / "test.csv").read_text().splitlines()] == [f"p{index}" for index in range(53, 60)]
+
+
+@pytest.mark.parametrize("wrong", [{"split": "dev"}, {"device": "tpu"}, {"device": "cpu:1"}, {"device": "cuda:x"}], ids=str)
+def test_predict_called_wrongly(finished, points, tmp_path, wrong):
+    arguments = {
+        "run_dir": finished[1],
+        "data": points,
+        "split": "val",
+        "out": tmp_path / "out",
+        "batch_size": None,
+        "device": "cpu",
+    }
+    with pytest.raises(UsageError):
+        predict(Namespace(**arguments | wrong))
+    assert not (tmp_path / "out").exists()
+
+
+def command(folder, points, *overrides):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "baselines", "train", "--config-dir", str(TOY / "conf"), "experiment=toy"]
+    line += [f"data.root={points}", "trainer.max_steps=8", *overrides]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_file(folder, part=""):
+    (found,) = (path for path in folder.glob("runs/toy/toy/*/run.csv") if part in str(path))
+    return found.read_text()
+
+
+@pytest.mark.slow
+def test_the_command_line_is_repeatable_and_ends_in_one_line(tmp_path, points):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        done = command(tmp_path / name, points)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("\n") == 1
+        assert "accuracy" in done.stdout
+    assert run_file(tmp_path / "one") == run_file(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_after_a_failing_run(tmp_path, points):
+    done = command(tmp_path, points, "seed=1,2", f"init_from=null,{tmp_path}/nothing", "-m")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("WEIGHTS-MISSING") == 2
+    assert done.stdout.count("accuracy") == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_refuses_several_devices(tmp_path, points):
+    done = command(tmp_path, points, "trainer.devices=2", "seed=1,2", "-m")
+    assert done.returncode == 1
+    assert done.stdout.count("SWEEP-DEVICES") == 2
+
+
+@pytest.mark.slow
+def test_a_typing_mistake_is_one_line(tmp_path, points):
+    done = command(tmp_path, points, "trainer.max_stps=3")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "command line: CONFIG-UNKNOWN-KEY trainer.max_stps: no such key (did you mean trainer.max_steps?)"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_predict_everything_once(tmp_path, points):
+    done = command(tmp_path, points, "trainer.devices=2")
+    assert done.returncode == 0, done.stderr
+    assert [line[:3] for line in run_file(tmp_path).splitlines()] == [f"p{index}" for index in range(40, 53)]

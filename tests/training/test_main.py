@@ -1,0 +1,79 @@
+"""Every shipped configuration composes, and what Hydra refuses is told in one line."""
+
+import pytest
+
+from baselines.core.findings import InvalidInput
+from baselines.core.paths import conf_dir
+from baselines.training.main import compose
+
+
+def options(group):
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+EXPERIMENT = "experiment=drawnui_wireframe"
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("preset", options("preset"))
+def test_every_experiment_composes_with_every_preset(experiment, preset):
+    config = compose([f"experiment={experiment}", f"preset={preset}"])
+    assert (config.experiment, config.preset) == (experiment, preset)
+    assert config.trainer.validate_every <= config.trainer.max_steps
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("preset", ["demo", "debug"])
+def test_small_presets_need_neither_gpu_nor_network_nor_real_data(experiment, preset):
+    config = compose([f"experiment={experiment}", f"preset={preset}"])
+    assert config.trainer.accelerator == "cpu"
+    assert config.model.weights is None
+    assert config.data.root == "data/samples"
+
+
+def test_tunings_belong_to_experiments_and_presets():
+    for path in (conf_dir() / "tuning").glob("*/*.yaml"):
+        assert path.parent.name in options("experiment")
+        assert path.stem in options("preset")
+
+
+def test_the_command_line_wins_over_the_preset():
+    assert compose([EXPERIMENT, "preset=demo", "data.root=elsewhere"]).data.root == "elsewhere"
+
+
+@pytest.mark.parametrize("group", ["optimizer", "trainer"])
+def test_every_option_of_the_groups_composes(group):
+    for option in options(group):
+        compose([EXPERIMENT, f"{group}={option}"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["experiment=drawnui_wirefram"], "experiment=drawnui_wirefram: no such option (did you mean drawnui_wireframe?)"),
+        ([], "CONFIG-MISSING-KEY experiment: has to be chosen (give experiment=NAME; the choices are drawnui_"),
+        (
+            [EXPERIMENT, "trainer.max_stepz=3"],
+            "CONFIG-UNKNOWN-KEY trainer.max_stepz: no such key (did you mean trainer.max_steps?)",
+        ),
+        ([EXPERIMENT, "presett=demo"], "CONFIG-UNKNOWN-KEY presett: no such key (did you mean preset?)"),
+        ([EXPERIMENT, "+data.rot=1"], "CONFIG-UNKNOWN-KEY data.rot: no such key (did you mean data.root?)"),
+        ([EXPERIMENT, "+seed=1"], "CONFIG-"),
+        ([EXPERIMENT, "~data.rot"], "CONFIG-"),
+        ([EXPERIMENT, "preset=dmo"], "CONFIG-UNKNOWN-OPTION preset=dmo: no such option (did you mean demo?)"),
+        ([EXPERIMENT, "a b"], "CONFIG-SYNTAX a b: can't be read as key=value"),
+        ([EXPERIMENT, "seed=1,2"], "CONFIG-SYNTAX seed=1,2: has several values (add -m"),
+        ([EXPERIMENT, "trainer=3"], "CONFIG-"),
+        ([EXPERIMENT, "data=null"], "CONFIG-"),
+        ([EXPERIMENT, "data.root=${nothing}"], "CONFIG-"),
+        ([EXPERIMENT, "data.root=???"], "CONFIG-"),
+        ([EXPERIMENT, "data.root.x=1"], "CONFIG-"),
+        ([EXPERIMENT, "trainer.max_steps=many"], "CONFIG-TYPE trainer.max_steps: has to be a whole number (saw 'many')"),
+    ],
+    ids=str,
+)
+def test_mistakes_end_in_one_line_each(overrides, expected):
+    with pytest.raises(InvalidInput) as caught:
+        compose(overrides)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
