@@ -28,7 +28,7 @@ from baselines.core.findings import Finding, Findings, Severity, shorten
 Prefix = Literal["DATA", "RUN"]
 
 MAX_FILE_BYTES = 512 * 2**20
-MAX_RECORD_LENGTH = 16 * 2**20  # characters of a line, or of one element of a JSON list
+MAX_RECORD_LENGTH = 8 * 2**20  # characters of a line, or of one element of a JSON list
 MAX_ERRORS = 10_000
 CHUNK = 2**20
 
@@ -476,13 +476,15 @@ class _JsonStream:
             offset = failure.pos - self.position if failure else length
             in_string = failure is not None and failure.msg.startswith("Unterminated string")
             may_be_cut_off = in_string or offset >= length - len("-Infinity")
-            if may_be_cut_off and length <= MAX_RECORD_LENGTH and self._read_on(max(CHUNK, length)):
+            room = MAX_RECORD_LENGTH + 1 - length
+            if may_be_cut_off and room > 0 and self._read_on(min(max(CHUNK, length), room)):
                 continue
-            if may_be_cut_off and not in_string and length > MAX_RECORD_LENGTH:
+            if may_be_cut_off and not in_string and room <= 0:
                 raise _Fault(_TOO_LARGE, f"a record is longer than {MAX_RECORD_LENGTH} characters", self.line)
             if failure is None:  # a value at the very end of the file
                 return value, len(self.window)
-            raise self._syntax_error(failure.msg[:1].lower() + failure.msg[1:], self.position + offset)
+            message = failure.msg[:1].lower() + failure.msg[1:].removesuffix(" starting at")
+            raise self._syntax_error(message, self.position + offset)
 
     def _read_on(self, size: int) -> bool:
         """Move the window to the position and lengthen it; whether there was more to read."""

@@ -135,7 +135,7 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
         annotations = []
     kept = [index for index, annotation in enumerate(annotations) if _is_well_formed(annotation, report.prefix)]
     if len(kept) < len(annotations):
-        _explain(record, name, sorted(set(range(len(annotations))) - set(kept)), report)
+        _explain(record, name, report)
         annotations = [annotations[index] for index in kept]
     boxes = np.array([annotation["box"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
     return Entry(
@@ -196,14 +196,13 @@ def _score(annotation: dict[str, Any]) -> float:
     return float(score) if _is_number(score) else -1.0
 
 
-def _explain(record: JsonRecord, name: str, indices: list[int], report: Report) -> None:
+def _explain(record: JsonRecord, name: str, report: Report) -> None:
     """Report what is wrong with annotations that are not well formed."""
-    for index in indices:
+    for index, annotation in enumerate(record.value["annotations"]):
         if report.is_full():
             return
-        path = ("annotations", index)
-        for rule, message, keys, hint in _faults(record.value["annotations"][index], report.prefix):
-            place = (*path, *keys)
+        for rule, message, keys, hint in _faults(annotation, report.prefix):
+            place = ("annotations", index, *keys)
             report.error(rule, message, line=record.line_of(*place), id=name, value=record.source(*place), hint=hint)
 
 
@@ -431,6 +430,8 @@ class OrderCheck:
 
     def add(self, boxes: NDArray[np.float64]) -> None:
         """Count relative boxes ``(N, 4)`` x, y, width, height."""
+        if not len(boxes):
+            return
         ends = boxes[:, :2] + boxes[:, 2:]
         leaving = (ends > 1 + 1e-6).any(axis=1)
         corners = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) & (boxes >= 0).all(axis=1) & (boxes <= 1).all(axis=1)

@@ -232,7 +232,7 @@ def _read_truths(
         truths[entry.id] = Truth(
             entry.id,
             *size,
-            boxes[has_label] if len(boxes) else NO_BOXES,
+            boxes[has_label],
             np.array([label for label in labels if label is not None], dtype=np.int64),
         )
     order.tell(report)
@@ -279,6 +279,8 @@ def _compare_with_header(entry: Entry, size: tuple[int, int], orientation: int, 
 
 def _true_boxes(entry: Entry, size: tuple[int, int], report: Report) -> tuple[list[int], NDArray[np.float64]]:
     """Return the indices of an entry's usable boxes and these in pixels ``(N, 4) float64`` xyxy, clipped to the image."""
+    if not len(entry.boxes):
+        return [], NO_BOXES
 
     def tell(severity: Severity, rule: str, message: str, index: int, hint: str) -> None:
         line, value = entry.locate(index, "box")
@@ -379,8 +381,8 @@ def _index_images(folder: Path, findings: Findings) -> dict[str, Path]:
 
 def _find_image(name: str, images: Mapping[str, Path]) -> Path | None:
     """Return the file of an image, also where the extension is in another case (``.JPG``)."""
-    if name in images:
-        return images[name]
+    if name in images or not images:
+        return images.get(name)
     extension = Path(name).suffix
     stem = name.removesuffix(extension)
     return next((images[other] for other in (stem + extension.lower(), stem + extension.upper()) if other in images), None)

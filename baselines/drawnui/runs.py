@@ -36,7 +36,7 @@ CODES: dict[str, tuple[Severity, str, str]] = {
     "RUN-FILE-MISSING": (_ERROR, "there is no such file", ""),
     "RUN-FILE-UNREADABLE": (_ERROR, "the file can't be read", "a folder"),
     "RUN-FILE-EMPTY": (_ERROR, "the file is empty", ""),
-    "RUN-TOO-LARGE": (_ERROR, "the file is over 512 MiB, or a record or line over 16 MiB", ""),
+    "RUN-TOO-LARGE": (_ERROR, "the file is over 512 MiB, or a record or line over 8 MiB", ""),
     "RUN-TOO-MANY-ERRORS": (_ERROR, "reading stopped after 10,000 errors", ""),
     "RUN-ENCODING": (_ERROR, "the file is not UTF-8", "UTF-16, Latin-1, a ZIP archive"),
     "RUN-BOM": (_ERROR, "the file starts with a byte order mark", "as some editors save it"),
