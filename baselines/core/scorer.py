@@ -17,9 +17,9 @@ import numpy as np
 
 import baselines
 from baselines.core.files import Report, read_text, sha256_of
-from baselines.core.findings import Finding, Findings, Severity, invalid, shorten
+from baselines.core.findings import Finding, Findings, Severity, UsageError, invalid, shorten
 from baselines.core.results import Evaluation, Scores
-from baselines.core.statistics import CONFIDENCE, bootstrap_intervals
+from baselines.core.statistics import bootstrap_intervals
 from baselines.core.tasks import TaskCard, get_task
 
 SCORER_VERSION = "1.0.0"  # a change of any number that the scorer gives needs a new one
@@ -52,8 +52,10 @@ def score_files(
 
     Raises:
         InvalidInput: If a file has errors; it holds all of them.
-        UsageError: If there is no such task or format, or the task has no scorer yet.
+        UsageError: If there is no such task or format, the task has no scorer yet, or a number is negative.
     """
+    if bootstrap < 0 or seed < 0:
+        raise UsageError(f"bootstrap and seed are at least 0 (saw {bootstrap} and {seed})")
     card, findings = get_task(task), Findings()
     evaluate = card.module("score").evaluate
     truth_set = read_truth(card, truth, ids, findings)
@@ -64,18 +66,13 @@ def score_files(
     if evaluation.resample is not None:
         intervals = bootstrap_intervals(evaluation.resample, len(evaluation.units), bootstrap, seed)
     files = {"truth": truth, "run": run} | ({} if ids is None else {"ids": ids})
+    options: dict[str, Any] = {} if run_format is None else {"format": run_format}
+    if bootstrap:
+        options |= {"bootstrap": bootstrap, "seed": seed}
     inputs = {
         **{role: _describe(Path(path)) for role, path in files.items()},
-        "options": {
-            **({} if run_format is None else {"format": run_format}),
-            **({"bootstrap": bootstrap, "seed": seed, "confidence": CONFIDENCE} if bootstrap else {}),
-        },
-        "versions": {
-            "task": card.version,
-            "baselines": baselines.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "options": options,
+        "versions": _versions(card),
     }
     return Scores(
         task=task,
@@ -161,12 +158,20 @@ def _describe(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
+def _versions(card: TaskCard) -> dict[str, str]:
+    return {
+        "task": card.version,
+        "baselines": baselines.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
 def _sign(task: str, inputs: Mapping[str, Any], files: Mapping[str, FileName]) -> str:
     """Say in one line what decides the numbers: the task and its version, the scorer, the files, the options, NumPy."""
     parts = {"version": inputs["versions"]["task"], "scorer": SCORER_VERSION}
     parts |= {role: inputs[role]["sha256"][:HASH_LENGTH] for role in files}
-    parts |= {name: value for name, value in inputs["options"].items() if name != "confidence"}
-    parts |= {"numpy": inputs["versions"]["numpy"]}
+    parts |= inputs["options"] | {"numpy": inputs["versions"]["numpy"]}
     return "|".join([task, *(f"{name}:{value}" for name, value in parts.items())])
 
 
