@@ -224,11 +224,11 @@ def _examine_bytes(path: Path, report: Report) -> _TextKind | None:
         line, last, has_carriage_returns = 1, "", False
         try:
             while chunk := file.read(CHUNK):
-                text = decoder.decode(chunk)
-                if "\0" in text:
-                    line += _count_line_ends(text[: text.index("\0")], last)
-                    report.error("ENCODING", "a NUL: the file is binary, or UTF-16", line=line, hint="save it as UTF-8")
+                if b"\0" in chunk and encoding.startswith("utf-8"):
+                    line += _count_line_ends(chunk[: chunk.index(0)].decode("latin-1"), last)
+                    report.error("ENCODING", "a NUL byte: the file is binary, or UTF-16", line=line, hint="save it as UTF-8")
                     return None
+                text = decoder.decode(chunk)
                 line += _count_line_ends(text, last)
                 has_carriage_returns |= "\r" in text
                 last = text[-1:] or last

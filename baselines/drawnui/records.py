@@ -444,15 +444,17 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     classes = _ClassList(get_task(task).classes)
     truths: dict[str, Truth] = {}
     images: dict[str, Path] = {}
-    for name, part in _DEVELOPMENT[task].items():
+    parts = _DEVELOPMENT[task]
+    chosen = {split} if split in parts else parts.keys()
+    for name, part in parts.items():  # all of them, for the classes
         part_truths, part_images = _read_part(root, task, part, classes, findings)
-        if split == "all" or name in {"all", split}:
+        if name in chosen:
             _report_shared(truths, part_truths, root, findings)
             truths |= part_truths
             images |= part_images
     classes.tell()
     truth_set = TruthSet(dict(sorted(truths.items())), classes.sorted_names())
-    if split != "all" and split not in _DEVELOPMENT[task]:
+    if split != "all" and split not in parts:
         train, held_out = split_ids(truth_set, val_share, split_seed)
         ids = train if split == "train" else held_out
         truth_set = TruthSet({key: truth_set.truths[key] for key in ids}, truth_set.classes)
