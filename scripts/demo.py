@@ -14,11 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich import box
 from rich.table import Table
 
 from baselines.core.findings import Findings
 from baselines.core.paths import run_name
+from baselines.core.report import make_console
 from baselines.core.tasks import TaskCard, all_tasks
 
 # What the demo changes of preset=demo, by experiment: enough steps to beat the trivial run clearly on two CPU cores.
@@ -26,7 +27,7 @@ OVERRIDES: dict[str, tuple[str, ...]] = {
     "drawnui_wireframe": ("trainer.max_steps=300", "trainer.validate_every=100"),
     "drawnui_screenshot": ("trainer.max_steps=300", "trainer.validate_every=100"),
 }
-SAMPLES = Path("data/samples")
+SAMPLES = Path("data/samples")  # where preset=demo looks
 RUNS = Path("runs/demo")
 TRIVIAL, TRIVIAL_SCORES = "trivial", "trivial_scores.json"  # in a run folder: the trivial run's folder, and its scores
 
@@ -49,7 +50,7 @@ def main() -> int:
     RUNS.mkdir(parents=True, exist_ok=True)
     summary = RUNS / "summary.json"
     summary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    Console().print(table(rows))
+    make_console().print(table(rows))
     print(f"the same rows are in {summary}, each run in {RUNS}/TASK/EXPERIMENT/")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -63,7 +64,7 @@ def demonstrate(card: TaskCard) -> Row:
         subprocess.CalledProcessError: If one of the commands failed; it has printed why.
     """
     experiment = card.id.replace("-", "_")
-    overrides = ("preset=demo", f"data.root={SAMPLES}", f"runs_dir={RUNS}", *OVERRIDES.get(experiment, ()))
+    overrides = ("preset=demo", f"runs_dir={RUNS}", *OVERRIDES.get(experiment, ()))
     folder = RUNS / card.id / experiment / run_name(overrides)
     imageclef("sample", card.id, "--out", str(SAMPLES))
     imageclef("train", f"experiment={experiment}", *overrides)
@@ -81,9 +82,9 @@ def demonstrate(card: TaskCard) -> Row:
     }
 
 
-def imageclef(*arguments: str) -> None:
-    """Run the real command in a process of its own."""
-    subprocess.run([sys.executable, "-m", "baselines", *arguments], check=True)
+def imageclef(*arguments: str, quiet: bool = False) -> None:
+    """Run the real command in a process of its own; ``quiet`` drops what it prints but for errors."""
+    subprocess.run([sys.executable, "-m", "baselines", *arguments], check=True, stdout=subprocess.DEVNULL if quiet else None)
 
 
 def score_trivial(card: TaskCard, folder: Path) -> Row:
@@ -98,7 +99,7 @@ def score_trivial(card: TaskCard, folder: Path) -> Row:
     predictions = card.module("score").trivial_predictions(train, held_out)
     card.module("runs").write_run(run, list(predictions.values()), held_out)
     out = folder / TRIVIAL_SCORES
-    imageclef("score", card.id, "--truth", str(truth), "--run", str(run), "--json", str(out))
+    imageclef("score", card.id, "--truth", str(truth), "--run", str(run), "--json", str(out), quiet=True)
     scores: Row = json.loads(out.read_text(encoding="utf-8"))
     return scores
 
@@ -116,11 +117,15 @@ def table(rows: list[Row]) -> Table:
         return "undefined" if value is None else f"{value:.3f}"
 
     def interval(ends: list[float] | None) -> str:
-        return "none" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        return "none" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
-    drawn = Table(title="Baselines on the generated samples, with 95 % intervals")
-    for heading in ("task", "metric", "score", "interval", "trivial", "trivial interval", "time"):
-        drawn.add_column(heading, justify="left" if heading in ("task", "metric") else "right", no_wrap=True)
+    drawn = Table(
+        title="Baselines on the generated samples, with 95 % intervals", box=box.SIMPLE, pad_edge=False, collapse_padding=True
+    )
+    drawn.add_column("task", no_wrap=True)
+    drawn.add_column("metric")
+    for heading in ("score", "interval", "trivial", "trivial interval", "time"):
+        drawn.add_column(heading, justify="right")
     for row in rows:
         drawn.add_row(
             *(row["task"], row["metric"]),
