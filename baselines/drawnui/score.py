@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -162,28 +163,23 @@ def draw(
     scale = np.array([page.width / size[0], page.height / size[1]] * 2)
     shown = np.flatnonzero(prediction.scores >= least_score)
     shown = shown[np.argsort(-prediction.scores[shown], kind="stable")]
-    counts = {"predicted": np.bincount(prediction.labels[shown])}
     captions = [
         f"{classes.get(label, label)} {score:.2f}"
         for label, score in zip(prediction.labels[shown].tolist(), prediction.scores[shown].tolist(), strict=True)
     ]
     title = f"prediction: {len(shown)} of {len(prediction.scores)} boxes have a score of at least {least_score:g}"
     panels = [(title, _panel(page, prediction.boxes[shown] * scale, prediction.labels[shown], captions))]
+    counts = {"predicted": Counter(prediction.labels[shown].tolist())}
     if sample.truth is not None:
-        counts["true"] = np.bincount(sample.truth.labels)
+        counts = {"true": Counter(sample.truth.labels.tolist())} | counts
         captions = [str(classes.get(label, label)) for label in sample.truth.labels.tolist()]
         title = f"truth: {len(captions)} boxes, {sample.id}"
         panels.insert(0, (title, _panel(page, sample.truth.boxes * scale, sample.truth.labels, captions)))
     picture = pictures.beside(panels)
-    present = sorted({label for count in counts.values() for label in np.flatnonzero(count).tolist()})
-    entries = [
-        (
-            pictures.style_of(label),
-            f"{classes.get(label, label)}: "
-            + ", ".join(f"{count[label] if label < len(count) else 0} {kind}" for kind, count in reversed(counts.items())),
-        )
-        for label in present
-    ]
+    entries = []
+    for label in sorted(set().union(*counts.values())):
+        found = ", ".join(f"{count[label]} {kind}" for kind, count in counts.items())
+        entries.append((pictures.style_of(label), f"{classes.get(label, label)}: {found}"))
     return pictures.below([picture, pictures.legend(entries, picture.width)] if entries else [picture])
 
 
