@@ -114,7 +114,7 @@ def table(rows: list[Row]) -> Table:
     """Lay the rows out for the terminal."""
 
     def number(value: float | None) -> str:
-        return "undefined" if value is None else f"{value:.3f}"
+        return "none" if value is None else f"{value:.3f}"
 
     def interval(ends: list[float] | None) -> str:
         return "none" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
