@@ -51,8 +51,8 @@ class Finding:
     def __str__(self) -> str:
         """Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.
 
-        >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "run.json", 7, "a.jpg", "[1, 2]", "write [y, x, h, w]"))
-        run.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
+        >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "r.json", 7, "a.jpg", "[1, 2]", "write [y, x, h, w]"))
+        r.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
         """
         place = ":".join(str(part) for part in (self.file, self.line) if part not in ("", None))
         subject = f"{self.id}: " if self.id else ""
@@ -140,10 +140,10 @@ def invalid(code: str, message: str, *, file: object = "", value: object = "", h
 
 
 def shorten(value: object, length: int = MAX_VALUE_LENGTH) -> str:
-    """Return ``value`` as printable text on one line of at most ``length`` characters.
+    r"""Return ``value`` as printable text on one line of at most ``length`` characters.
 
-    >>> shorten("a\\nb")
-    "'a\\\\nb'"
+    >>> shorten("a\nb")
+    "'a\\nb'"
     >>> shorten("x" * 100, 10)
     "'xxxxxxxx…"
     """

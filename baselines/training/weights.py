@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 from huggingface_hub import errors as hub_errors
 from rich.console import Console
 from safetensors.torch import load_file
