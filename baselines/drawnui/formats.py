@@ -433,7 +433,7 @@ class OrderCheck:
         if not len(boxes):
             return
         ends = boxes[:, :2] + boxes[:, 2:]
-        leaving = (ends > 1 + 1e-6).any(axis=1)
+        leaving = (ends > 1.001).any(axis=1)  # noise and loose boxes apart
         corners = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) & (boxes >= 0).all(axis=1) & (boxes <= 1).all(axis=1)
         self.boxes += len(boxes)
         self.leaving += int(leaving.sum())

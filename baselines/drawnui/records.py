@@ -126,7 +126,8 @@ def _read_header(path: Path) -> tuple[tuple[int, int], int]:
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of corrupt EXIF data and of very large images
         try:
             with Image.open(path) as image:
-                return image.size, int(image.getexif().get(_EXIF_ORIENTATION, 1))
+                exif = image.getexif() if "exif" in image.info else {}  # without the test, a PNG would be decoded
+                return image.size, int(exif.get(_EXIF_ORIENTATION, 1))
         except OSError:
             raise
         except Exception as error:  # whatever a decoder stumbles over in a broken file
@@ -538,7 +539,7 @@ def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> Path:
     wanted = (part.truth,) if part.truth else part.images
     for folder in _places(root, part):
         if any((folder / name).exists() for name in wanted):
-            if folder.parent.name == folder.name or folder.parent.parent.name == folder.parent.name:
+            if folder.parent.name in {folder.name, folder.parent.parent.name}:
                 Report(findings, str(folder), "DATA").info("NESTED", "the folder is nested in one of its own name")
             return folder
     raise _missing(root, task, f"no {part.folder}/{wanted[-1]} here")
@@ -554,9 +555,10 @@ def split_ids(truth_set: TruthSet, share: float, seed: int) -> tuple[tuple[str, 
     """Divide images so that both parts have all classes in about the same shares.
 
     The held-out part grows image by image: of a few drawn at random, the one goes in that brings the number of images and the
-    number of boxes of every class nearest to their shares. Before that, every class with at least two images gets one in;
-    never does a class lose its last image to the held-out part. The result depends on the truths, share and seed alone, not on
-    their order. This is a stratification of multi-label data in the spirit of Sechidis et al. 2011 (ECML PKDD).
+    number of boxes of every class nearest to their shares. Before that, every class with at least two images gets one in; no
+    class loses its last image to the held-out part. Where these two don't go together the draw is repeated, a few times. The
+    result depends on the truths, share and seed alone, not on their order. This is a stratification of multi-label data in the
+    spirit of Sechidis et al. 2011 (ECML PKDD).
 
     Args:
         truth_set: The truths.
@@ -577,12 +579,30 @@ def split_ids(truth_set: TruthSet, share: float, seed: int) -> tuple[tuple[str, 
     counts = np.zeros((len(ids), len(labels)), dtype=np.int64)
     for row, key in enumerate(ids):
         counts[row] = (truth_set.truths[key].labels[:, None] == labels).sum(axis=0)
-    held_out = _hold_out(counts, share, np.random.default_rng(seed)) if 0 < share < 1 else np.full(len(ids), share >= 1)
+    held_out = np.full(len(ids), share >= 1)
+    if 0 < share < 1:
+        rng = np.random.default_rng(seed)
+        draws = (_hold_out(counts, share, rng) for _ in range(_DRAWS))
+        held_out = _first_complete(draws, counts > 0)
     train = tuple(key for key, is_out in zip(ids, held_out, strict=True) if not is_out)
     return train, tuple(key for key, is_out in zip(ids, held_out, strict=True) if is_out)
 
 
+_DRAWS = 10
 _CANDIDATES = 16  # images among which the best is chosen; more of them make better strata and less chance
+
+
+def _first_complete(draws: Iterable[NDArray[np.bool_]], has: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the first draw that holds out an image of every class with at least two, else the one that lacks fewest."""
+    divisible = has.sum(axis=0) >= 2
+    fewest, best = has.shape[1] + 1, np.zeros(len(has), dtype=bool)
+    for draw in draws:
+        lacking = int((divisible & ~has[draw].any(axis=0)).sum())
+        if lacking < fewest:
+            fewest, best = lacking, draw
+        if not fewest:
+            break
+    return best
 
 
 def _hold_out(counts: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
