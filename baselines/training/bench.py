@@ -28,7 +28,6 @@ from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 from torch import nn
-from torch.autograd import DeviceType
 from torch.optim.lr_scheduler import LambdaLR
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
@@ -147,7 +146,7 @@ def measure_step(config: Config, plan: Plan | None = None) -> dict[str, Any]:
     """
     plan = plan or Plan()
     steps = plan.warmup + plan.block * plan.rounds
-    limits = {"max_steps": steps, "validate_every": steps, "devices": 1, "progress": "none"}
+    limits: dict[str, Any] = {"max_steps": steps, "validate_every": steps, "devices": 1, "progress": "none"}
     config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, **limits), logger="csv")
     data, module = _build(config)
     duel = Duel(dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, max_steps=steps + EXTRA_STEPS)), plan)
@@ -290,7 +289,7 @@ def kernel_seconds(loop: PlainLoop, steps: int) -> float:
     kernels = (
         event
         for event in profiler.events() or ()
-        if event.device_type == DeviceType.CUDA
+        if event.device_type.name == "CUDA"
         and not event.is_user_annotation  # the profiler repeats these on the device, around the kernels
         and not event.name.startswith(("Memcpy", "Memset"))
     )
