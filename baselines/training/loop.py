@@ -250,8 +250,9 @@ def _alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # Not `flock`: forked loader processes would inherit it and outlive a killed run by seconds.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:  # which of them is up to the file system
             hint = "wait for it, or end it first"
             raise invalid("RUN-BUSY", "another process is at work in this run folder", file=folder, hint=hint) from error
         yield

@@ -1,7 +1,6 @@
 """Runs in their folders: finished, resumed, refused, and ended by what can go wrong."""
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -81,11 +80,14 @@ def test_another_configuration_is_refused_with_what_differs(finished, toy_config
 def test_two_processes_can_not_share_a_folder(toy_config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    with (folder / loop.LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    hold = f"import fcntl; lock = open({str(folder / loop.LOCK)!r}, 'w'); fcntl.lockf(lock, fcntl.LOCK_EX); print(); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
         with pytest.raises(InvalidInput) as caught:
             loop.run(toy_config(), folder)
+        holder.communicate(b"\n")
     assert finding(caught).code == "RUN-BUSY"
+    loop.run(toy_config(trainer__max_steps=1), folder)
 
 
 @pytest.mark.parametrize(
