@@ -9,8 +9,8 @@ channels, since a container and the element it holds may have the same centre.
 from __future__ import annotations
 
 import math
+from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,6 +35,14 @@ def conv_norm(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
+
+
+def head_conv(channels: int, bias: Tensor) -> nn.Conv2d:
+    """Return the 1 × 1 convolution of a head, which says ``bias`` for whatever it sees until it has learnt."""
+    conv = nn.Conv2d(channels, len(bias), 1)
+    nn.init.normal_(conv.weight, std=0.01)
+    conv.bias = nn.Parameter(bias)
+    return conv
 
 
 class FeaturePyramid(nn.Module):
@@ -65,7 +73,7 @@ class CenterDetector(nn.Module):
         floor: Least score of a detection.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, channels: int, limit: int, iou: float, floor: float) -> None:
+    def __init__(self, backbone: Any, classes: int, channels: int, limit: int, iou: float, floor: float) -> None:
         super().__init__()
         self.backbone = backbone
         self.classes = classes
@@ -75,13 +83,8 @@ class CenterDetector(nn.Module):
             raise ValueError(f"the backbone has features at strides {reductions}, not at 4, 8, 16, 32")
         self.pyramid = FeaturePyramid(backbone.feature_info.channels()[-4:], channels)
         self.tower = nn.Sequential(conv_norm(channels, channels, 3), conv_norm(channels, channels, 3))
-        self.peaks = nn.Conv2d(channels, classes, 1)
-        self.extents = nn.Conv2d(channels, 4 * classes, 1)
-        nn.init.normal_(self.peaks.weight, std=0.01)
-        nn.init.constant_(self.peaks.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
-        nn.init.normal_(self.extents.weight, std=0.01)
-        priors = torch.tensor(PRIOR_HALF_EXTENTS * 2).div(STRIDE).log()
-        self.extents.bias.data.copy_(priors.repeat(classes))
+        self.peaks = head_conv(channels, torch.full((classes,), -math.log(1 / PRIOR_PROBABILITY - 1)))
+        self.extents = head_conv(channels, torch.tensor(PRIOR_HALF_EXTENTS * 2).div(STRIDE).log().repeat(classes))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images ``(B, C, H, W)`` to logits and log extents.
@@ -102,7 +105,8 @@ class CenterDetector(nn.Module):
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Return the detections of each image; see :func:`decode`."""
-        return decode(*self(images), self.limit, self.iou, self.floor)
+        logits, extents = self(images)
+        return decode(logits, extents, self.limit, self.iou, self.floor)
 
 
 def cell_centers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -201,7 +205,7 @@ def decode(logits: Tensor, extents: Tensor, limit: int, iou: float, floor: float
     """
     scores = logits.sigmoid()
     scores = scores * (scores == F.max_pool2d(scores, 3, stride=1, padding=1))
-    xs, ys = cell_centers(*logits.shape[-2:], logits.device)
+    xs, ys = cell_centers(logits.shape[-2], logits.shape[-1], logits.device)
     detections = []
     for image_scores, image_extents in zip(scores, extents, strict=True):
         # Twice the limit goes into the suppression, so that what it removes doesn't shorten the list.

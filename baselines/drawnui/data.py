@@ -40,9 +40,13 @@ cv2.setNumThreads(1)  # the loader's workers are the threads
 class Batch(TypedDict):
     """Pages of one square size.
 
-    ``ids``: file names; ``images``: ``(B, C, S, S) uint8``; ``scales``: network pixels per pixel of the image file
-    (NaN where augmented); ``sizes``: ``(width, height)`` of the image files; ``boxes``: for each page ``(N, 4) float32`` xyxy in network pixels;
-    ``labels``: for each page ``(N,) int64`` class indices from 0.
+    Attributes:
+        ids: File names.
+        images: ``(B, C, S, S) uint8``.
+        scales: Network pixels per pixel of the image file; NaN where augmented.
+        sizes: ``(width, height)`` of the image files.
+        boxes: For each page ``(N, 4) float32`` xyxy in network pixels.
+        labels: For each page ``(N,) int64`` class indices from 0.
     """
 
     ids: list[str]
@@ -131,7 +135,7 @@ def letterbox(page: Picture, side: int, long_side: int, fill: int) -> Picture:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if size != (width, height):
         resized = cv2.resize(page, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        page = resized.reshape(size[1], size[0], page.shape[2])
+        page = np.asarray(resized, np.uint8).reshape(size[1], size[0], page.shape[2])
     square = np.full((side, side, page.shape[2]), fill, np.uint8)
     square[: size[1], : size[0]] = page
     return square

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int) -> nn.Modu
         features_only=True,
         **{key: value for key, value in own.items() if value is not None},
     )
-    limits = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
+    limits: dict[str, Any] = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
     if model.name == "two_stage":
         return TwoStageDetector(backbone, classes, model.channels, anchor_sizes=model.anchor_sizes, **limits)
     return CenterDetector(backbone, classes, model.channels, **limits)
@@ -83,14 +83,19 @@ class DetectorModule(BaselineModule):
             images = (images - mean) / std
         return images
 
+    @property
+    def detector(self) -> CenterDetector | TwoStageDetector:
+        """The detector in use."""
+        return cast("CenterDetector | TwoStageDetector", self.active)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the parts of the detector's loss."""
-        return self.active.losses(self.images(batch), batch["boxes"], batch["labels"])
+        return self.detector.losses(self.images(batch), batch["boxes"], batch["labels"])
 
     def decode(self, batch: Batch) -> list[Prediction]:
         """Return the detections of each page, in pixels of its image file and clipped to it."""
         predictions = []
-        found = self.active.detect(self.images(batch))
+        found = self.detector.detect(self.images(batch))
         for name, scale, (width, height), (boxes, labels, scores) in zip(
             batch["ids"], batch["scales"], batch["sizes"], found, strict=True
         ):
@@ -106,9 +111,7 @@ class DetectorModule(BaselineModule):
 
     def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
         """Match a batch's detections with its truth and count the hits and misses."""
-        for boxes, labels, scale, prediction in zip(
-            batch["boxes"], batch["labels"], batch["scales"], predictions, strict=True
-        ):
+        for boxes, labels, scale, prediction in zip(batch["boxes"], batch["labels"], batch["scales"], predictions, strict=True):
             truth = boxes.double().cpu().numpy() / scale
             found = np.searchsorted(self.campaign_ids, prediction.labels)
             self.counts.update(truth, labels.cpu().numpy(), prediction.boxes, found, prediction.scores)

@@ -24,7 +24,7 @@ NAMES = ("0", "1", "2", "3")  # what torchvision pools regions from: strides 4 t
 class PyramidBackbone(nn.Module):
     """A timm backbone and a feature pyramid, as torchvision's detectors want it: levels by name, ``out_channels``."""
 
-    def __init__(self, backbone: nn.Module, channels: int) -> None:
+    def __init__(self, backbone: Any, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.pyramid = FeaturePyramidNetwork(backbone.feature_info.channels()[-4:], channels, extra_blocks=LastLevelMaxPool())
@@ -53,7 +53,7 @@ class TwoStageDetector(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Any,
         classes: int,
         channels: int,
         anchor_sizes: tuple[int, ...],

@@ -27,8 +27,15 @@ class Draw(NamedTuple):
 class Split(Protocol):
     """Samples and, where the split is labelled, their truth; what a task's ``records.read_split`` returns."""
 
-    samples: Sequence[Any]
-    truth_set: Any
+    @property
+    def samples(self) -> Sequence[Any]:
+        """The samples, each with an ``id``."""
+        raise NotImplementedError
+
+    @property
+    def truth_set(self) -> Any:
+        """Their truth."""
+        raise NotImplementedError
 
 
 class StepBatches(Sampler[list[Draw]]):

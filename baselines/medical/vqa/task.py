@@ -32,9 +32,7 @@ CARDS = (
         unit="image",
         splits=("train", "val", "test"),
         metrics=(
-            Metric(
-                "bleu", "mean over images of the best BLEU of any question and reference, as NLTK 3.2.2 computes it"
-            ),
+            Metric("bleu", "mean over images of the best BLEU of any question and reference, as NLTK 3.2.2 computes it"),
             Metric("bleu_nltk33", "the same as NLTK computes it from 3.3 on"),
         ),
         run_file="run.txt",  # this project's name, as above
