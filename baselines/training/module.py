@@ -126,8 +126,8 @@ class BaselineModule(LightningModule):
         super().optimizer_step(*args, **kwargs)
         if self.averaged is not None:
             assert self.config.optimizer.ema_decay
-            # `global_step` already counts this step: the average starts as a copy of the first step's weights.
-            update_average(self.averaged, self.network, self.config.optimizer.ema_decay, self.global_step - 1)
+            # Here `global_step` doesn't count this step yet: the average starts as a copy of the first step's weights.
+            update_average(self.averaged, self.network, self.config.optimizer.ema_decay, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
         """Start the validation metric afresh."""
