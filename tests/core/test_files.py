@@ -197,7 +197,7 @@ class TestText:
 
     @given(st.binary(max_size=200))
     def test_garbage_is_only_ever_a_finding(self, tmp_path_factory, content):
-        path = tmp_path_factory.getbasetemp() / "garbage"
+        path = tmp_path_factory.getbasetemp() / "garbage.txt"
         lines, findings = text_lines(path, content)
         assert [number for number, _ in lines] == list(range(1, len(lines) + 1))
         try:
@@ -349,6 +349,17 @@ class TestJson:
             for record in json_records(path, f'[{{"a": {"[" * depth}{"]" * depth}, "b": 1}}]')[0]:
                 assert record.source("a").startswith("[[[")
                 assert record.line_of("b") == 1
+
+    def test_deep_nesting_can_be_looked_at_from_deep_within_a_program(self, path):
+        record = json_records(path, f'[\n{{"a": {"[" * 900}{"]" * 900},\n"b": 1}}]')[0][0]
+
+        def deeper(steps):
+            return deeper(steps - 1) if steps else (record.source("a"), record.line_of("b"))
+
+        for steps in range(0, 60, 3):
+            source, line = deeper(steps)
+            assert source.startswith("[[[")
+            assert line in {2, 3}
 
     def test_too_long_a_record(self, path, monkeypatch):
         monkeypatch.setattr(files, "MAX_RECORD_LENGTH", 50)

@@ -2,6 +2,8 @@
 
 import json
 import random
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from baselines.drawnui.records import (
     read_split,
     read_truth,
     split_ids,
+    truths_of_ids,
     write_truth,
 )
 from baselines.drawnui.task import WIREFRAME_CLASSES
@@ -201,6 +204,14 @@ def test_an_image_that_cant_be_read_counts_as_missing(tmp_path, content):
         image_size(tmp_path / "images" / "a.jpg")
 
 
+def test_an_image_that_would_fill_the_memory_is_not_opened(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 10**5, 10**5, 8, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "a.png").write_bytes(start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    with pytest.raises(OSError, match="exceeds limit"):
+        image_size(tmp_path / "a.png")
+
+
 def test_image_size_comes_from_the_header_alone(tmp_path):
     picture(tmp_path / "a.png", (300, 200))
     content = (tmp_path / "a.png").read_bytes()
@@ -260,7 +271,7 @@ def test_truths_survive_writing_and_reading(tmp_path_factory, images, width):
         boxes = np.array(relative, dtype=np.float64).reshape(-1, 4)
         boxes = boxes[(boxes[:, 2:] - boxes[:, :2] > 1e-6).all(axis=1)] * size
         truths[name] = Truth(name, width, 777, boxes, np.arange(len(boxes)) % 21 + 1)
-    folder = tmp_path_factory.getbasetemp() / "round-trip"
+    folder = tmp_path_factory.getbasetemp() / "round-trip-truths"
     folder.mkdir(exist_ok=True)
     write_truth(folder / "truth.json", TruthSet(truths, WIREFRAME_CLASSES))
     findings = Findings()
@@ -286,7 +297,7 @@ json_like = st.recursive(
     st.lists(json_like | st.fixed_dictionaries({"file": st.just("a"), "annotations": json_like})).map(json.dumps) | st.text()
 )
 def test_garbage_is_only_ever_a_finding(tmp_path_factory, content):
-    folder = tmp_path_factory.getbasetemp() / "garbage"
+    folder = tmp_path_factory.getbasetemp() / "garbage-truths"
     folder.mkdir(exist_ok=True)
     (folder / "truth").write_bytes(content.encode("utf-8", errors="surrogatepass"))
     findings = Findings()
@@ -295,6 +306,13 @@ def test_garbage_is_only_ever_a_finding(tmp_path_factory, content):
         assert len(truth.boxes) == len(truth.labels)
     assert all("\n" not in line for line in findings.lines())
     json.dumps([finding.to_dict() for finding in findings], allow_nan=False)
+
+
+def test_truths_of_ids_alone():
+    truth_set = truths_of_ids(["b.jpg", "a.jpg"], WIREFRAME)
+    assert list(truth_set.truths) == ["b.jpg", "a.jpg"]
+    assert truth_set.truths["a.jpg"].width == 0
+    assert truth_set.classes == WIREFRAME_CLASSES
 
 
 def test_coco_export():
@@ -399,6 +417,12 @@ class TestSplits:
         split, findings = split_of(root, WIREFRAME, "test")
         assert ids_of(split) == ["t.jpg"]
         assert said(findings) == [("DATA-FILE-UNREADABLE", "error", "u.jpg")]
+
+    def test_rotated_test_images_are_reported(self, root):
+        exif = Image.Exif()
+        exif[0x0112] = 8
+        picture(root / "drawnui" / "wireframe_test_set" / "test" / "t.jpg", exif=exif)
+        assert said(split_of(root, WIREFRAME, "test")[1]) == [("DATA-IMAGE-EXIF", "warning", "t.jpg")]
 
     def test_records_without_image_are_kept_for_scoring_alone(self, root):
         images = root / "drawnui" / "wireframe_development_set" / "images"

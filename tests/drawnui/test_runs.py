@@ -256,6 +256,22 @@ def test_bounds(read, monkeypatch):
     assert said(read([record()])[1]) == [("RUN-TOO-LARGE", "error")]
 
 
+@pytest.mark.parametrize(
+    ("content", "run_format"),
+    [
+        ([record(annotations=[5] * 20)], "2021"),
+        ([record(annotations=[annotation((0, 0, 0, 1))] * 20)], "2021"),
+        ("a.jpg" + ";" * 20 + "\n", "2020"),
+        ("a.jpg;button " + "," * 20 + "\n", "2020"),
+    ],
+)
+def test_errors_within_a_record_are_bounded_too(read, monkeypatch, content, run_format):
+    monkeypatch.setattr(files, "MAX_ERRORS", 5)
+    findings = read(content, run_format=run_format)[1]
+    assert findings.counts["RUN-TOO-MANY-ERRORS"] == 1
+    assert findings.error_count <= 6
+
+
 def test_every_code_is_planted_and_described():
     planted = {case.values[0] for case in (*PLANTED, *PLANTED_2020)}
     elsewhere = {"RUN-FILE-MISSING", "RUN-FILE-UNREADABLE", "RUN-TOO-LARGE", "RUN-TOO-MANY-ERRORS", "RUN-UNCHECKED"}
