@@ -1,0 +1,106 @@
+"""Pages to tensors: ink, letterboxing, augmentation that keeps boxes on their elements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baselines.core.config import Config
+from baselines.core.findings import InvalidInput
+from baselines.drawnui.data import build_data, collate, ink, letterbox
+from baselines.drawnui.samples import generate
+from baselines.drawnui.task import DataConfig, ModelConfig
+from baselines.training.data import Draw
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    generate(folder, "drawnui-wireframe", size=20, seed=3)
+    return folder
+
+
+def config(root, **data):
+    settings = DataConfig(root=str(root), cache_dir=str(root / "cache"), long_side=128, crop=128, workers=0, **data)
+    return Config(task="drawnui-wireframe", experiment="x", data=settings, model=ModelConfig())
+
+
+def test_ink_is_the_same_under_a_shadow_and_zero_on_bare_paper():
+    page = np.full((120, 160, 3), 230, np.uint8)
+    page[40:43, 20:140] = 40
+    shadow = np.linspace(1, 0.5, 160)[None, :, None]
+    bright, dark = ink(page), ink((page * shadow).astype(np.uint8))
+    assert bright.shape == (120, 160, 1)
+    assert bright[41, 80] > 200
+    assert bright[90, 80] == 0
+    assert dark[41, 25] > 100
+    assert dark[41, 135] > 100
+    assert dark[90].max() < 30
+    assert ink(np.full((50, 50, 3), 200, np.uint8)).max() == 0
+
+
+def test_a_letterboxed_page_fills_the_long_side_and_keeps_its_shape():
+    square = letterbox(np.full((50, 100, 1), 9, np.uint8), 64, 60, 0)
+    assert square.shape == (64, 64, 1)
+    assert (square[:30, :60] == 9).all()
+    assert square[30:].max() == square[:, 60:].max() == 0
+
+
+def test_a_draw_decides_its_augmentation_and_boxes_stay_inside(root):
+    pages = build_data(config(root)).train_dataset()
+    first, again, other = pages[Draw(0, 5)], pages[Draw(0, 5)], pages[Draw(0, 6)]
+    np.testing.assert_array_equal(first["image"], again["image"])
+    np.testing.assert_array_equal(first["boxes"], again["boxes"])
+    assert not np.array_equal(first["image"], other["image"])
+    for seed in range(20):
+        item = pages[Draw(seed % len(pages), seed)]
+        assert item["image"].shape == (128, 128, 1)
+        assert len(item["boxes"]) == len(item["labels"])
+        assert (item["boxes"] >= 0).all()
+        assert (item["boxes"] <= 128).all()
+        assert (item["boxes"][:, 2:] > item["boxes"][:, :2]).all()
+
+
+def test_without_random_changes_augmentation_leaves_boxes_where_they_are(root):
+    still = {"scale": (1.0, 1.0), "shift": 0.0, "rotate": 0.0, "aspect": 0.0, "cutout": 0.0}
+    data = build_data(config(root, **still))
+    pages = data.train_dataset()
+    plain, drawn = pages[0], pages[Draw(0, 1)]
+    # The page may lie elsewhere in its square, but every box has moved by the same amount.
+    shift = drawn["boxes"] - plain["boxes"]
+    assert np.abs(shift - shift[0]).max() < 1.5
+
+
+def test_boxes_of_a_page_divided_by_its_scale_are_those_of_the_file(root):
+    data = build_data(config(root))
+    pages = data.predict_dataset("val")
+    for index, sample in enumerate(pages.samples):
+        item = pages[index]
+        np.testing.assert_allclose(item["boxes"] / item["scale"], sample.truth.boxes, atol=12)  # a cached pixel is many
+        assert item["size"] == (sample.truth.width, sample.truth.height)
+
+
+def test_a_batch_is_channels_last_and_holds_the_ids(root):
+    pages = build_data(config(root)).predict_dataset("val")
+    batch = collate([pages[0], pages[0]])
+    assert batch["images"].shape == (2, 1, 128, 128)
+    assert batch["ids"] == [pages.samples[0].id] * 2
+
+
+def test_pages_of_the_test_set_have_no_boxes_and_the_size_of_the_file(root):
+    data = build_data(config(root), classes={1: "paragraph"})
+    item = data.predict_dataset("test")[0]
+    assert item["boxes"].shape == (0, 4)
+    assert item["size"][0] > 128
+
+
+def test_the_same_data_have_the_same_hash_and_another_split_another(root):
+    assert build_data(config(root)).data_hash == build_data(config(root)).data_hash
+    assert build_data(config(root)).data_hash != build_data(config(root, split_seed=1, val_share=0.5)).data_hash
+
+
+@pytest.mark.parametrize("wrong", [{"crop": 100}, {"scale": (1.5, 0.5)}])
+def test_sizes_that_do_not_fit_are_refused(root, wrong):
+    settings = DataConfig(**({"root": str(root), "long_side": 128, "crop": 128} | wrong))
+    with pytest.raises(InvalidInput, match="CONFIG-VALUE"):
+        build_data(Config(task="drawnui-wireframe", experiment="x", data=settings, model=ModelConfig()))
