@@ -57,7 +57,7 @@ def test_a_cache_travels_to_a_worker_as_its_folder(files, tmp_path):
     pictures = cached_pictures(tmp_path / "cache", files, "plain", decode_rgb)
     data = pickle.dumps(pictures)
     assert len(data) < 1000
-    np.testing.assert_array_equal(pickle.loads(data)["1.png"], pictures["1.png"])  # noqa: S301 - our own bytes
+    np.testing.assert_array_equal(pickle.loads(data)["1.png"], pictures["1.png"])
 
 
 def test_decoding_reduces_the_longer_side_and_never_enlarges(tmp_path):
