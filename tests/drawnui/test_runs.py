@@ -485,7 +485,8 @@ def test_runs_survive_writing_and_reading(tmp_path_factory, images, width, heigh
     assert again.keys() == read.keys()
     for name in read:
         assert sorted(again[name].scores) == sorted(read[name].scores)
-        assert abs(np.sort(again[name].boxes, axis=0) - np.sort(read[name].boxes, axis=0)).max() <= 1.5  # a start by half, a side to 1
+        moved = np.abs(np.sort(again[name].boxes, axis=0) - np.sort(read[name].boxes, axis=0))
+        assert moved.max() <= 1.5  # a start is rounded by up to half a pixel, and a side is at least 1
 
 
 json_like = st.recursive(
