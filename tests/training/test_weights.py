@@ -27,6 +27,7 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr("socket.getaddrinfo", refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the attempts
 
 
 def test_random_weights_need_no_network(no_network):
