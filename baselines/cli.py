@@ -221,7 +221,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _dispatch(arguments)
         finally:
             sys.stdout.flush()  # here, where a closed pipe can still be handled
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        print(f"imageclef: {str(interrupt) or 'interrupted'}", file=sys.stderr)  # `train` says how to go on
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own flush is quiet, too
