@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.core.config import Config
-from baselines.core.metrics.detection import match_boxes
+from baselines.core.metrics.detection import interpolated_precision, match_boxes
 from baselines.drawnui.center import CenterDetector
 from baselines.drawnui.data import Batch, DrawnuiData
 from baselines.drawnui.records import Prediction
@@ -148,14 +148,7 @@ class HistogramAveragePrecision:
 
     def compute(self, sum_over_processes: Any) -> float:
         """Return the mean over classes with truth; 0 without any."""
-        detections = sum_over_processes(torch.from_numpy(self.detections)).cpu().numpy()[..., ::-1].cumsum(-1)
+        misses, hits = sum_over_processes(torch.from_numpy(self.detections)).cpu().numpy()[..., ::-1].cumsum(-1)
         truths = sum_over_processes(torch.from_numpy(self.truths)).cpu().numpy()
-        recall = detections[1] / np.maximum(truths, 1)[:, None]
-        precision = detections[1] / np.maximum(detections.sum(0), 1)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        points = np.linspace(0, 1, 101)
-        aps = []
-        for label in np.flatnonzero(truths):
-            first = np.searchsorted(recall[label], points)
-            aps.append(np.where(first < SCORE_BINS, envelope[label][np.minimum(first, SCORE_BINS - 1)], 0).mean())
-        return float(np.mean(aps)) if aps else 0.0
+        average, _ = interpolated_precision(hits, hits + misses, truths)
+        return float(np.nanmean(average)) if truths.any() else 0.0

@@ -204,6 +204,34 @@ class DetectionStatistics:
         return precision, recall
 
 
+def interpolated_precision(
+    hits: NDArray[np.float64], detections: NDArray[np.float64], truths: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return average precision, interpolated at ``RECALL_POINTS``, and recall (M6 steps 5 to 7) of several lists of detections.
+
+    Args:
+        hits: ``(R, P)``, in each row how many hits there are among the best detections, up to each of P places.
+        detections: ``(R, P)``, how many detections there are up to there.
+        truths: ``(R,)``, how many truths.
+
+    Returns:
+        Both ``(R,)``; NaN where there is no truth.
+
+    >>> average, recall = interpolated_precision(np.array([[0.0, 1.0]]), np.array([[1.0, 2.0]]), np.array([1.0]))
+    >>> average.round(3).tolist(), recall.tolist()
+    ([0.5], [1.0])
+    """
+    precision = hits / (detections + EPSILON)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    average, recall = np.full(len(truths), np.nan), np.full(len(truths), np.nan)
+    for row in np.flatnonzero(truths):
+        recalls = hits[row] / truths[row]
+        first = np.searchsorted(recalls, RECALL_POINTS)  # the first place whose recall reaches the point
+        average[row] = envelope[row, first[first < len(recalls)]].sum() / len(RECALL_POINTS)
+        recall[row] = recalls[-1] if len(recalls) else 0.0
+    return average, recall
+
+
 def _joined(arrays: list[NDArray[Scalar]], dtype: type[Scalar]) -> NDArray[Scalar]:
     return np.concatenate([np.empty(0, dtype), *arrays])
 
@@ -224,12 +252,4 @@ class _ClassStatistics:
         at_hits = np.flatnonzero(self.hits)
         all_so_far = np.take(counted.cumsum(1), at_hits, axis=1)
         hits_so_far = np.take(counted, at_hits, axis=1).cumsum(1)
-        precision = hits_so_far / (all_so_far + EPSILON)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        average, recall = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-        for row in np.flatnonzero(truths):
-            recalls = hits_so_far[row] / truths[row]
-            first = np.searchsorted(recalls, RECALL_POINTS)  # the first place whose recall reaches the point
-            average[row] = envelope[row, first[first < len(recalls)]].sum() / len(RECALL_POINTS)
-            recall[row] = recalls[-1] if len(recalls) else 0.0
-        return average, recall
+        return interpolated_precision(hits_so_far, all_so_far, truths)
