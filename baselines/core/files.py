@@ -16,7 +16,7 @@ import re
 import secrets
 import stat
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,23 +33,35 @@ MAX_ERRORS = 10_000
 CHUNK = 2**20
 
 
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file under a temporary name, make sure it is on the disk, and rename it to ``path``.
+
+    A reader, and a job that was killed and started again, sees the old file or the new one, never a part.
+
+    Args:
+        path: The file to make or replace; its folder is made too.
+        write: Gets the temporary path to write to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all: under a temporary name in its folder, on the disk, then renamed.
+    """Write a file whole or not at all; see :func:`write_atomically`.
 
     Args:
         path: The file to make or replace; its folder is made too.
         content: Bytes, or text that is written as UTF-8 without changing its line ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

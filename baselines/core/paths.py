@@ -1,11 +1,10 @@
-"""Where things are: the shipped configuration, run folders, the cache; and files that are whole or not there."""
+"""Where things are: the shipped configuration, run folders, the cache."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from baselines.core.config import NEUTRAL_KEYS, Config
@@ -51,23 +50,3 @@ def _names_a_run(override: str) -> bool:
 def cache_dir(config: Config) -> Path:
     """Return the folder of prepared copies of the data."""
     return Path(config.data.cache_dir) if config.data.cache_dir else Path(config.runs_dir) / "cache"
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file under a temporary name, make sure it is on the disk, and rename it to ``path``.
-
-    A reader, and a job that was killed and started again, sees the old file or the new one, never a part.
-
-    Args:
-        path: The file to make; its folder is made too.
-        write: Gets the temporary path to write to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

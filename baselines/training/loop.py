@@ -29,7 +29,6 @@ from rich.console import Console
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
 from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
-from baselines.core.paths import write_atomically
 from baselines.core.results import Scores
 from baselines.core.scorer import score_files
 from baselines.core.tasks import get_task
@@ -108,10 +107,7 @@ def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
     if not first:
         return None
     card = get_task(config.task)
-    write_atomically(
-        folder / card.run_file,
-        lambda temporary: card.module("runs").write_run(temporary, list(predictions.values()), data.split("val").truth_set),
-    )
+    card.module("runs").write_run(folder / card.run_file, list(predictions.values()), data.split("val").truth_set)
     shutil.rmtree(folder / SHARDS)
     status.update(phase="score")
     scores = score(config, folder)
@@ -218,8 +214,7 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
         if not split.samples:
             raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
     write_json_atomic(folder / SPLIT, {name: [sample.id for sample in split.samples] for name, split in splits.items()})
-    records = get_task(config.task).module("records")
-    write_atomically(folder / TRUTH, lambda temporary: records.write_truth(temporary, splits["val"].truth_set))
+    get_task(config.task).module("records").write_truth(folder / TRUTH, splits["val"].truth_set)
 
 
 def score(config: Config, folder: Path) -> Scores:

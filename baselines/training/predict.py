@@ -12,7 +12,6 @@ from rich.console import Console
 
 from baselines.core.config import Config
 from baselines.core.findings import UsageError, invalid
-from baselines.core.paths import write_atomically
 from baselines.core.tasks import get_task
 from baselines.training import checkpoints
 from baselines.training.callbacks import RunWriter
@@ -48,8 +47,7 @@ def predict(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:
         trainer = make_trainer(config, Path(name), [RunWriter(Path(name))], devices=devices)
         predictions = predict_split(trainer, module, data, args.split, Path(name))
-    runs = card.module("runs")
-    write_atomically(out, lambda temporary: runs.write_run(temporary, list(predictions.values()), split.truth_set))
+    card.module("runs").write_run(out, list(predictions.values()), split.truth_set)
     Console(stderr=True).print(f"{len(predictions)} predictions written to {out}", markup=False, highlight=False)
     return 0
 

@@ -45,28 +45,12 @@ def toy(monkeypatch):
 @pytest.fixture
 def toy_config(toy, points, tmp_path):
     """Return a function that makes the toy task's configuration, changed by dotted keys."""
+    from imageclef_toy import settings
+
     from baselines.core.config import parse_config
 
     def make(**changes):
-        plain = {
-            "task": "toy",
-            "experiment": "toy",
-            "runs_dir": str(tmp_path / "runs"),
-            "bootstrap": 20,
-            "pictures": 2,
-            "data": {"root": str(points), "batch_size": 4, "eval_batch_size": 8, "workers": 0},
-            "model": {},
-            "optimizer": {"lr": 0.01, "warmup_steps": 3, "ema_decay": 0.9},
-            "trainer": {
-                "max_steps": 20,
-                "validate_every": 7,
-                "log_every": 5,
-                "accelerator": "cpu",
-                "threads": 1,
-                "progress": "none",
-                "checkpoint_seconds": 0,
-            },
-        }
+        plain = settings(points) | {"runs_dir": str(tmp_path / "runs")}
         for key, value in changes.items():
             section, _, name = key.rpartition("__")
             (plain[section] if section else plain)[name] = value

@@ -14,33 +14,17 @@ import traceback
 from pathlib import Path
 
 import torch
+from imageclef_toy import settings
 
 from baselines.core.config import parse_config
 from baselines.training import callbacks, loop
 from baselines.training.module import BaselineModule
 
-STEPS = 20
+STEPS = settings("")["trainer"]["max_steps"]
 
 
 def configure(points, changes):
-    plain = {
-        "task": "toy",
-        "experiment": "toy",
-        "bootstrap": 20,
-        "pictures": 2,
-        "data": {"root": points, "batch_size": 4, "eval_batch_size": 8, "workers": 0},
-        "model": {},
-        "optimizer": {"lr": 0.01, "warmup_steps": 3, "ema_decay": 0.9},
-        "trainer": {
-            "max_steps": STEPS,
-            "validate_every": 7,
-            "log_every": 5,
-            "accelerator": "cpu",
-            "threads": 1,
-            "progress": "none",
-            "checkpoint_seconds": 0,
-        },
-    }
+    plain = settings(points)
     for section, values in changes.items():
         plain[section] |= values
     return parse_config(plain)

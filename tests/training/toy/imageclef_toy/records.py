@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.core.files import write_atomic
 from baselines.core.findings import invalid
 
 CLASSES = {1: "inside", 2: "outside"}
@@ -49,7 +50,7 @@ def read_split(root, split):
 
 
 def write_truth(path, truth_set):
-    path.write_text("".join(f"{name},{label}\n" for name, label in truth_set.truths.items()))
+    write_atomic(path, "".join(f"{name},{label}\n" for name, label in truth_set.truths.items()))
 
 
 def read_truth(path, task, findings):

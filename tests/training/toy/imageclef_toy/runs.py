@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.core.files import write_atomic
 from imageclef_toy.records import Prediction
 
 
 def write_run(path, predictions, truth_set, run_format=None):
-    Path(path).write_text("".join(f"{p.id},{p.label},{float(p.scores[0])!r}\n" for p in predictions))
+    write_atomic(path, "".join(f"{p.id},{p.label},{float(p.scores[0])!r}\n" for p in predictions))
 
 
 def read_run(path, truth_set, findings, run_format=None):
