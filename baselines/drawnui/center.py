@@ -45,6 +45,19 @@ def head_conv(channels: int, bias: Tensor) -> nn.Conv2d:
     return conv
 
 
+def pyramid_channels(backbone: Any) -> list[int]:
+    """Return the channels of a timm backbone's last four features.
+
+    Raises:
+        ValueError: If these are not at strides 4, 8, 16 and 32.
+    """
+    strides: list[int] = backbone.feature_info.reduction()
+    if strides[-4:] != [4, 8, 16, 32]:
+        raise ValueError(f"the backbone has features at strides {strides}, not at 4, 8, 16, 32")
+    channels: list[int] = backbone.feature_info.channels()[-4:]
+    return channels
+
+
 class FeaturePyramid(nn.Module):
     """Bring features of strides 4, 8, 16, 32 together at stride 4, top down (FPN, Lin et al. 2017, arXiv:1612.03144)."""
 
@@ -78,10 +91,7 @@ class CenterDetector(nn.Module):
         self.backbone = backbone
         self.classes = classes
         self.limit, self.iou, self.floor = limit, iou, floor
-        reductions = backbone.feature_info.reduction()
-        if reductions[-4:] != [4, 8, 16, 32]:
-            raise ValueError(f"the backbone has features at strides {reductions}, not at 4, 8, 16, 32")
-        self.pyramid = FeaturePyramid(backbone.feature_info.channels()[-4:], channels)
+        self.pyramid = FeaturePyramid(pyramid_channels(backbone), channels)
         self.tower = nn.Sequential(conv_norm(channels, channels, 3), conv_norm(channels, channels, 3))
         self.peaks = head_conv(channels, torch.full((classes,), -math.log(1 / PRIOR_PROBABILITY - 1)))
         self.extents = head_conv(channels, torch.tensor(PRIOR_HALF_EXTENTS * 2).div(STRIDE).log().repeat(classes))

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -145,8 +144,7 @@ def page_size(sample: Sample) -> tuple[int, int]:
     """Return width and height of the image file in pixels, from its header where no truth says them."""
     if sample.truth:
         return sample.truth.width, sample.truth.height
-    with Image.open(sample.image) as image:
-        return image.size
+    return records.image_size(sample.image)
 
 
 class Pages(Dataset[dict[str, Any]]):
@@ -252,12 +250,8 @@ class DrawnuiData(BaselineDataModule):
         return self._splits[name]
 
     def train_dataset(self) -> Pages:
-        """Return the training pages; they are augmented."""
-        return self._pages("train")
-
-    def predict_dataset(self, split: str) -> Pages:
-        """Return the pages of a split."""
-        return self._pages(split)
+        """Return the training pages."""
+        return self.predict_dataset("train")
 
     def collate(self, items: list[dict[str, Any]]) -> Batch:
         """See :func:`collate`."""
@@ -265,10 +259,11 @@ class DrawnuiData(BaselineDataModule):
 
     def prepare_data(self) -> None:
         """Fill the cache, on one process of the machine."""
-        self._pages("train")
-        self._pages("val")
+        self.predict_dataset("train")
+        self.predict_dataset("val")
 
-    def _pages(self, split: str) -> Pages:
+    def predict_dataset(self, split: str) -> Pages:
+        """Return the pages of a split; they are augmented when asked for by a :class:`Draw`."""
         samples = self.split(split).samples
         side, mode = cached_side(self.pages), self.pages.input
         pictures = cached_pictures(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.core.config import Config
+from baselines.core.findings import invalid
 from baselines.core.metrics.detection import interpolated_precision, match_boxes
 from baselines.drawnui.center import CenterDetector
 from baselines.drawnui.data import Batch, DrawnuiData
@@ -51,9 +52,13 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int) -> nn.Modu
         **{key: value for key, value in own.items() if value is not None},
     )
     limits: dict[str, Any] = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
-    if model.name == "two_stage":
-        return TwoStageDetector(backbone, classes, model.channels, anchor_sizes=model.anchor_sizes, **limits)
-    return CenterDetector(backbone, classes, model.channels, **limits)
+    try:
+        if model.name == "two_stage":
+            return TwoStageDetector(backbone, classes, model.channels, anchor_sizes=model.anchor_sizes, **limits)
+        return CenterDetector(backbone, classes, model.channels, **limits)
+    except ValueError as error:
+        hint = "choose a backbone such as resnet50"
+        raise invalid("CONFIG-VALUE", f"model.backbone doesn't fit: {error}", value=model.backbone, hint=hint) from error
 
 
 class DetectorModule(BaselineModule):

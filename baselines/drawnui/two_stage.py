@@ -15,7 +15,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from baselines.drawnui.center import Detections
+from baselines.drawnui.center import Detections, pyramid_channels
 
 ANCHOR_RATIOS = (0.1, 0.5, 1.0, 1.5)  # height over width: elements are flat
 NAMES = ("0", "1", "2", "3")  # what torchvision pools regions from: strides 4 to 32
@@ -27,7 +27,7 @@ class PyramidBackbone(nn.Module):
     def __init__(self, backbone: Any, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pyramid = FeaturePyramidNetwork(backbone.feature_info.channels()[-4:], channels, extra_blocks=LastLevelMaxPool())
+        self.pyramid = FeaturePyramidNetwork(pyramid_channels(backbone), channels, extra_blocks=LastLevelMaxPool())
         self.out_channels = channels
         self.autocast = False
 

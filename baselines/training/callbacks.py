@@ -118,7 +118,25 @@ def _rows(path: Path) -> Iterator[list[str]]:
             yield from (row for row in csv.reader(file) if len(row) == len(METRICS_HEADER) and row[0].isdecimal())
 
 
-class Journal(Callback):
+class ClosingCallback(Callback):
+    """A callback that holds something open, and closes it however the stage ends."""
+
+    def close(self) -> None:
+        """Close what is open; called once or more."""
+        raise NotImplementedError
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close at the end of a stage."""
+        self.close()
+
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close after an error, when Lightning calls no teardown."""
+        self.close()
+
+
+class Journal(ClosingCallback):
     """Keeps ``metrics.csv`` and ``status.json`` up to date and shows progress.
 
     Losses are summed on the device and read every ``log_every`` steps, since reading one waits for the device. The sums are
@@ -222,16 +240,8 @@ class Journal(Callback):
             self._file.flush()
 
     @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def close(self) -> None:
         """Close the file and the display."""
-        self._close()
-
-    @override
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the file and the display; Lightning calls no teardown after an error."""
-        self._close()
-
-    def _close(self) -> None:
         if self._file:
             self._file.close()
         if self._display:
@@ -281,7 +291,7 @@ class Display:
             self._bar.stop()
 
 
-class RunWriter(Callback):
+class RunWriter(ClosingCallback):
     """Writes each process's predictions to a file of its own as they come; :func:`merge_shards` puts them together.
 
     Args:
@@ -307,16 +317,8 @@ class RunWriter(Callback):
         self._file.writelines(encode_prediction(prediction) + "\n" for prediction in outputs)
 
     @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def close(self) -> None:
         """Close the shard."""
-        self._close()
-
-    @override
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the shard; Lightning calls no teardown after an error."""
-        self._close()
-
-    def _close(self) -> None:
         if self._file:
             self._file.close()
             self._file = None

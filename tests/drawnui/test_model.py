@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from baselines.core.findings import InvalidInput
 from baselines.core.metrics.detection import DetectionStatistics, match_boxes
-from baselines.drawnui.model import SCORE_BINS, HistogramAveragePrecision
+from baselines.drawnui.model import SCORE_BINS, HistogramAveragePrecision, build_network
+from baselines.drawnui.task import DataConfig, ModelConfig
 
 
 def random_image(rng, classes):
@@ -40,3 +42,9 @@ def test_without_truth_the_streaming_precision_is_zero_and_reset_forgets():
     assert counts.compute(lambda tensor: tensor) == pytest.approx(1.0)
     counts.reset()
     assert counts.compute(lambda tensor: tensor) == 0.0
+
+
+def test_a_backbone_of_other_strides_is_a_finding_that_names_it():
+    with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*strides.*vit_tiny") as caught:
+        build_network(DataConfig(input="rgb"), ModelConfig(backbone="vit_tiny_patch16_224"), classes=2)
+    assert caught.value.findings.error_count == 1
