@@ -30,19 +30,20 @@ from baselines.training.data import BaselineDataModule, Draw
 
 STRIDE = 32  # the sides of a network's input are multiples of this
 PAPER = {"ink": 0, "rgb": 124}  # what fills the outside of a page: no ink; the mean of ImageNet
-RECIPE = 1  # counts up when the same page would be prepared in another way, so that older caches are not used
+LONGEST = 4  # times ``page_side`` is the most that a page's longer side has
+RECIPE = 2  # counts up when the same page would be prepared in another way, so that older caches are not used
 MIN_VISIBLE = 0.5  # a box of which less than this is left in the crop is dropped
 
 cv2.setNumThreads(1)  # the loader's workers are the threads
 
 
 class Batch(TypedDict):
-    """Pages of one square size.
+    """Pages in pictures of one size.
 
     Attributes:
         ids: File names.
-        images: ``(B, C, S, S) uint8``.
-        scales: Network pixels per pixel of the image file; NaN where augmented.
+        images: ``(B, C, H, W) uint8``.
+        scales: Network pixels per pixel of the image file along x and y; NaN where augmented.
         sizes: ``(width, height)`` of the image files.
         boxes: For each page ``(N, 4) float32`` xyxy in network pixels.
         labels: For each page ``(N,) int64`` class indices from 0.
@@ -50,7 +51,7 @@ class Batch(TypedDict):
 
     ids: list[str]
     images: Tensor
-    scales: list[float]
+    scales: list[tuple[float, float]]
     sizes: list[tuple[int, int]]
     boxes: list[Tensor]
     labels: list[Tensor]
@@ -70,26 +71,43 @@ def ink(picture: Picture) -> Picture:
     return (np.clip(darkness / strongest, 0, 1) * 255).astype(np.uint8)[..., None]
 
 
-def load_page(path: Path, long_side: int, mode: str) -> Picture:
-    """Decode a page at most ``long_side`` long and return it as ``(H, W, 1)`` ink or ``(H, W, 3)`` RGB, uint8."""
-    picture = decode_rgb(path, long_side)
+def page_size(width: int, height: int, side: float) -> tuple[int, int]:
+    """Return the size in pixels at which a page has the area of a square of ``side``, within ``LONGEST`` sides.
+
+    By area and not by the longer side: on a long strip of a page the elements are as large as on a whole one.
+
+    >>> page_size(1200, 900, 300), page_size(1600, 400, 300), page_size(1, 1000, 300)
+    ((346, 260), (600, 150), (1, 1200))
+    """
+    scale = min(side / math.sqrt(width * height), LONGEST * side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def load_page(path: Path, side: float, mode: str) -> Picture:
+    """Decode a page at the size that :func:`page_size` says and return it as ``(H, W, 1)`` ink or ``(H, W, 3)`` RGB, uint8."""
+    size = page_size(*records.image_size(path), side)
+    picture = resized(decode_rgb(path, max(size)), size)
     return ink(picture) if mode == "ink" else picture
 
 
-def cached_side(config: DataConfig) -> int:
-    """Return the longer side of a cached picture: as large as the augmentation enlarges a page, so that nothing blurs."""
-    return round(config.long_side * config.scale[1])
+def resized(page: Picture, size: tuple[int, int]) -> Picture:
+    """Return a page ``(H, W, C)`` at another size, ``(width, height)``."""
+    if size == (page.shape[1], page.shape[0]):
+        return page
+    shrinks = size[0] < page.shape[1]
+    changed = cv2.resize(page, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(changed, np.uint8).reshape(size[1], size[0], page.shape[2])
 
 
-def input_side(config: DataConfig) -> int:
-    """Return the side of the square a page is letterboxed to: the page's longer side, rounded up to the stride."""
-    return -(-config.long_side // STRIDE) * STRIDE
+def cached_side(config: DataConfig) -> float:
+    """Return ``page_side`` of a cached picture: as large as the augmentation enlarges a page, so that nothing blurs."""
+    return config.page_side * config.scale[1]
 
 
 def geometric(config: DataConfig) -> A.Compose:
     """Return the augmentations that move boxes: scale, position, a little rotation, shear and aspect; never a mirror."""
     fill = PAPER[config.input]
-    smallest, largest = (bound * config.long_side / cached_side(config) for bound in config.scale)
+    smallest, largest = (bound / config.scale[1] for bound in config.scale)
     aspect = (1 - config.aspect, 1 + config.aspect)
     return A.Compose(
         [
@@ -127,28 +145,8 @@ def photometric(config: DataConfig) -> A.Compose:
     )
 
 
-def letterbox(page: Picture, side: int, long_side: int, fill: int) -> Picture:
-    """Resize a page to ``long_side`` and put it into the top left of a ``(side, side, C)`` square."""
-    height, width = page.shape[:2]
-    scale = long_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if size != (width, height):
-        resized = cv2.resize(page, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        page = np.asarray(resized, np.uint8).reshape(size[1], size[0], page.shape[2])
-    square = np.full((side, side, page.shape[2]), fill, np.uint8)
-    square[: size[1], : size[0]] = page
-    return square
-
-
-def page_size(sample: Sample) -> tuple[int, int]:
-    """Return width and height of the image file in pixels, from its header where no truth says them."""
-    if sample.truth:
-        return sample.truth.width, sample.truth.height
-    return records.image_size(sample.image)
-
-
 class Pages(Dataset[dict[str, Any]]):
-    """The pages of a split, letterboxed when asked for by index, augmented when asked for by a :class:`Draw`.
+    """The pages of a split, whole when asked for by index, augmented when asked for by a :class:`Draw`.
 
     Args:
         samples: The pages.
@@ -171,15 +169,16 @@ class Pages(Dataset[dict[str, Any]]):
         """Return one page in the terms of :class:`Batch`, as NumPy arrays; a draw's seed decides all of its augmentation."""
         sample = self.samples[key.index if isinstance(key, Draw) else key]
         page = self.pictures[sample.id]
-        size = page_size(sample)
-        boxes, labels = self._truth_of(sample, page.shape[1] / size[0], page.shape[0] / size[1])
+        truth = sample.truth
+        size = (truth.width, truth.height) if truth else records.image_size(sample.image)
+        if not isinstance(key, Draw):
+            page = resized(page, page_size(*size, self.config.page_side))
+        scale = page.shape[1] / size[0], page.shape[0] / size[1]
+        boxes, labels = self._truth_of(sample, *scale)
         if isinstance(key, Draw):
             page, boxes, labels = self._augment(page, boxes, labels, key.seed)
-            return {"id": sample.id, "image": page, "boxes": boxes, "labels": labels, "scale": math.nan, "size": size}
-        scale = self.config.long_side / max(size)
-        square = letterbox(page, input_side(self.config), self.config.long_side, PAPER[self.config.input])
-        boxes = boxes * (self.config.long_side / max(page.shape[:2]))
-        return {"id": sample.id, "image": square, "boxes": boxes, "labels": labels, "scale": scale, "size": size}
+            scale = math.nan, math.nan
+        return {"id": sample.id, "image": page, "boxes": boxes, "labels": labels, "scale": scale, "size": size}
 
     def _truth_of(self, sample: Sample, scale_x: float, scale_y: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the boxes in pixels of the cached picture, and class indices."""
@@ -198,11 +197,19 @@ class Pages(Dataset[dict[str, Any]]):
         return page, np.asarray(moved["bboxes"], np.float64).reshape(-1, 4), np.asarray(moved["labels"], np.int64)
 
 
-def collate(items: list[dict[str, Any]]) -> Batch:
-    """Put pages together; images become ``(B, C, S, S)`` views in channels-last memory order, as the network wants them."""
+def collate(items: list[dict[str, Any]], fill: int) -> Batch:
+    """Put pages together, each in the top left of a picture that has room for all, its sides multiples of 32.
+
+    The images are ``(B, C, H, W)`` views in channels-last memory order, as the network wants them.
+    """
+    height, width = (-(-max(item["image"].shape[axis] for item in items) // STRIDE) * STRIDE for axis in (0, 1))
+    images = np.full((len(items), height, width, items[0]["image"].shape[2]), fill, np.uint8)
+    for image, item in zip(images, items, strict=True):
+        page = item["image"]
+        image[: page.shape[0], : page.shape[1]] = page
     return {
         "ids": [item["id"] for item in items],
-        "images": torch.from_numpy(np.stack([item["image"] for item in items])).permute(0, 3, 1, 2),
+        "images": torch.from_numpy(images).permute(0, 3, 1, 2),
         "scales": [item["scale"] for item in items],
         "sizes": [item["size"] for item in items],
         "boxes": [torch.from_numpy(item["boxes"]).float() for item in items],
@@ -254,8 +261,8 @@ class DrawnuiData(BaselineDataModule):
         return self.predict_dataset("train")
 
     def collate(self, items: list[dict[str, Any]]) -> Batch:
-        """See :func:`collate`."""
-        return collate(items)
+        """Put pages together; see :func:`collate`."""
+        return collate(items, PAPER[self.pages.input])
 
     def prepare_data(self) -> None:
         """Fill the cache, on one process of the machine."""
@@ -269,7 +276,7 @@ class DrawnuiData(BaselineDataModule):
         pictures = cached_pictures(
             cache_dir(self.config),
             {sample.id: sample.image for sample in samples},
-            f"drawnui {RECIPE} long side {side} {mode}",
+            f"drawnui {RECIPE} side {side:g} {mode}",
             lambda path: load_page(path, side, mode),
         )
         return Pages(samples, pictures, self.class_index, self.pages)

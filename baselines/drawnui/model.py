@@ -81,7 +81,7 @@ class DetectorModule(BaselineModule):
         self.counts = HistogramAveragePrecision(len(data.classes))
 
     def images(self, batch: Batch) -> Tensor:
-        """Return the batch's images as the network wants them, ``(B, C, S, S) float32``: ink in [0, 1], or normalised RGB."""
+        """Return the batch's images as the network wants them, ``(B, C, H, W) float32``: ink in [0, 1], or normalised RGB."""
         images = batch["images"].float() / 255
         if self.rgb:
             mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -104,7 +104,7 @@ class DetectorModule(BaselineModule):
         for name, scale, (width, height), (boxes, labels, scores) in zip(
             batch["ids"], batch["scales"], batch["sizes"], found, strict=True
         ):
-            pixels = (boxes.double().cpu().numpy() / scale).clip(0, [width, height, width, height])
+            pixels = (boxes.double().cpu().numpy() / (scale * 2)).clip(0, [width, height, width, height])
             solid = (pixels[:, 2] > pixels[:, 0]) & (pixels[:, 3] > pixels[:, 1])
             campaign = self.campaign_ids[labels.cpu().numpy()]
             predictions.append(Prediction(name, pixels[solid], campaign[solid], scores.double().cpu().numpy()[solid]))
@@ -117,7 +117,7 @@ class DetectorModule(BaselineModule):
     def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
         """Match a batch's detections with its truth and count the hits and misses."""
         for boxes, labels, scale, prediction in zip(batch["boxes"], batch["labels"], batch["scales"], predictions, strict=True):
-            truth = boxes.double().cpu().numpy() / scale
+            truth = boxes.double().cpu().numpy() / (scale * 2)
             found = np.searchsorted(self.campaign_ids, prediction.labels)
             self.counts.update(truth, labels.cpu().numpy(), prediction.boxes, found, prediction.scores)
 

@@ -80,7 +80,7 @@ class DataConfig(config.DataConfig):
 
     Attributes:
         input: ``ink`` reduces a page to one channel of contrast-normalised ink; ``rgb`` keeps the colours.
-        long_side: Longer side of a page at scale 1, in pixels; pages are validated and predicted at this size.
+        page_side: Square root of a page's area at scale 1, in pixels; pages are validated and predicted at this size.
         crop: Side of the square that a training page is cropped or padded to, in pixels; a multiple of 32.
         scale: Least and largest random scale of a training page.
         shift: Largest random shift, as a share of the crop.
@@ -90,7 +90,7 @@ class DataConfig(config.DataConfig):
     """
 
     input: Literal["ink", "rgb"] = "ink"
-    long_side: Annotated[int, Range(32, 8192)] = 1280
+    page_side: Annotated[int, Range(32, 8192)] = 1100
     crop: Annotated[int, Range(32, 8192)] = 1024
     scale: tuple[Annotated[float, Range(0.1, 4)], Annotated[float, Range(0.1, 4)]] = (0.75, 1.25)
     shift: Share = 0.1

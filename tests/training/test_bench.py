@@ -29,7 +29,7 @@ def command(pages, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "Plan", lambda: SHORT)
 
     def run(what, *arguments, root=pages):
-        overrides = ["preset=debug", "data.long_side=64", "data.crop=64", f"data.root={root}", f"runs_dir={tmp_path}/runs"]
+        overrides = ["preset=debug", "data.page_side=64", "data.crop=64", f"data.root={root}", f"runs_dir={tmp_path}/runs"]
         return main(["bench", what, "drawnui-wireframe", *overrides, *arguments])
 
     return run
