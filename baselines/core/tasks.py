@@ -43,7 +43,7 @@ class TaskCard:
         predicts: What is predicted, in a few words.
         baseline: The reference model, in a few words.
         unit: What one sample is; intervals resample these.
-        splits: Names of the splits as distributed.
+        splits: Names of the splits that can be read and predicted.
         metrics: The metrics, the primary one first.
         run_file: File name of a run, as submitted.
         class_metrics: Metrics of single classes, named by what stands before the dot in ``ap50.<class>``.

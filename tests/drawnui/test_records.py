@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError
+from baselines.core.tasks import get_task
 from baselines.drawnui import records
 from baselines.drawnui.records import (
     Truth,
@@ -382,6 +383,11 @@ class TestSplits:
         train, val = split_ids(everything.truth_set, 0.4, 7)
         assert ids_of(split_of(root, WIREFRAME, "train", split_seed=7, val_share=0.4)[0]) == list(train)
         assert ids_of(split_of(root, WIREFRAME, "val", split_seed=7, val_share=0.4)[0]) == list(val)
+
+    @pytest.mark.parametrize("task", [WIREFRAME, SCREENSHOT])
+    def test_every_split_on_the_card_can_be_read(self, root, task):
+        for name in get_task(task).splits:
+            assert split_of(root, task, name)[0].samples
 
     def test_screenshots_are_divided_already(self, root):
         assert ids_of(split_of(root, SCREENSHOT, "train")[0]) == ["s0.jpg", "s1.jpg", "s2.jpg", "s3.jpg"]
