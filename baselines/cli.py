@@ -96,6 +96,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="the split to predict (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run file to write")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="samples at a time (default: the run's own)")
+    parser.add_argument("--format", metavar="NAME", help="run format, where a task has several (default: that of 2021)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 

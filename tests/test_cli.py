@@ -138,6 +138,7 @@ def test_version(capsys):
                 "split": "test",
                 "out": Path("f"),
                 "batch_size": None,
+                "format": None,
                 "device": "auto",
             },
         ),

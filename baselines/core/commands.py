@@ -47,14 +47,14 @@ def validate(args: argparse.Namespace) -> int:
         0 if the run has no errors, else 1.
     """
     card = get_task(args.task)
+    about_truth, findings = Findings(), Findings()
     if args.truth is not None:
-        truth_set = scorer.read_truth(card, args.truth, None, Findings())
+        truth_set = scorer.read_truth(card, args.truth, None, about_truth)
     else:
-        ids = scorer.read_ids(args.ids, Findings())
+        ids = scorer.read_ids(args.ids, about_truth)
         truth_set = card.module("records").truths_of_ids(ids, card.id)
-    findings = Findings()
     predictions = scorer.read_run(card, args.run, truth_set, findings, args.format)
-    for line in findings.lines():
+    for line in findings.lines() + about_truth.lines():
         print(line, file=sys.stderr)
     errors, warnings = findings.error_count, findings.count(Severity.WARNING)
     verdict = "not acceptable" if errors else f"acceptable, with {len(predictions)} of {len(truth_set.truths)} {card.unit}s"

@@ -49,6 +49,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # the temporary name tells the user nothing
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -115,6 +115,16 @@ class Findings:
             if count > MAX_KEPT_PER_CODE
         ]
 
+    def summary(self) -> list[str]:
+        """Return one line a code: how often, and the first of them.
+
+        >>> said = Findings([Finding("DATA-X", Severity.WARNING, "odd", id=name) for name in "ab"])
+        >>> said.summary()
+        ['2 times DATA-X, first: DATA-X a: odd']
+        """
+        first = {finding.code: finding for finding in reversed(list(self))}
+        return [f"{self.counts[code]} times {code}, first: {finding}" for code, finding in sorted(first.items())]
+
     def raise_errors(self) -> None:
         """Raise :class:`InvalidInput` with all findings if any of them is an error."""
         if self.error_count:

@@ -181,11 +181,12 @@ class Pages(Dataset[dict[str, Any]]):
         return {"id": sample.id, "image": page, "boxes": boxes, "labels": labels, "scale": scale, "size": size}
 
     def _truth_of(self, sample: Sample, scale_x: float, scale_y: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the boxes in pixels of the cached picture, and class indices."""
+        """Return boxes in pixels of the cached picture, and class indices; boxes of classes that the model lacks go."""
         if sample.truth is None:
             return np.zeros((0, 4)), np.zeros(0, np.int64)
-        labels = [self.class_index[label] for label in sample.truth.labels.tolist()]
-        return sample.truth.boxes * [scale_x, scale_y, scale_x, scale_y], np.array(labels, np.int64)
+        labels = np.array([self.class_index.get(label, -1) for label in sample.truth.labels.tolist()], np.int64)
+        known = labels >= 0
+        return sample.truth.boxes[known] * [scale_x, scale_y, scale_x, scale_y], labels[known]
 
     def _augment(
         self, page: Picture, boxes: NDArray[np.float64], labels: NDArray[np.int64], seed: int
@@ -254,6 +255,7 @@ class DrawnuiData(BaselineDataModule):
                 val_share=self.pages.val_share,
             )
             findings.raise_errors()
+            self.findings.extend(findings)
         return self._splits[name]
 
     def train_dataset(self) -> Pages:

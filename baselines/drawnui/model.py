@@ -19,7 +19,7 @@ from baselines.drawnui.task import DataConfig, ModelConfig
 from baselines.drawnui.two_stage import TwoStageDetector
 from baselines.training.data import BaselineDataModule
 from baselines.training.module import BaselineModule
-from baselines.training.weights import timm_backbone
+from baselines.training.weights import PRETRAINED, timm_backbone
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SCORE_BINS = 1000  # of the validation metric
@@ -37,19 +37,25 @@ def pretrained_weights(config: Config) -> list[str]:
     return [f"timm/{config.model.backbone}"]
 
 
-def build_network(data: DataConfig, model: ModelConfig, classes: int) -> nn.Module:
+def build_network(data: DataConfig, model: ModelConfig, classes: int, experiment: str = "EXPERIMENT") -> nn.Module:
     """Return the detector of the configuration.
 
     Raises:
         InvalidInput: If the weights can't be had, or the backbone doesn't exist or offers other strides.
     """
-    own: dict[str, Any] = {"channels": model.widths, "stem_width": model.stem_width}
+    own = {"channels": model.widths, "stem_width": model.stem_width}
+    own = {key: value for key, value in own.items() if value is not None}
+    if own and (model.weights == PRETRAINED or "resnet" not in model.backbone):
+        hint = "leave model.widths and model.stem_width out, or set model.weights=null and a ResNet as model.backbone"
+        value = f"model.weights={model.weights}, model.backbone={model.backbone}"
+        raise invalid("CONFIG-VALUE", "widths of your own fit a ResNet without published weights alone", value=value, hint=hint)
     backbone = timm_backbone(
         model.backbone,
         model.weights,
+        experiment,
         in_chans=1 if data.input == "ink" else 3,
         features_only=True,
-        **{key: value for key, value in own.items() if value is not None},
+        **own,
     )
     limits: dict[str, Any] = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
     try:
@@ -75,7 +81,7 @@ class DetectorModule(BaselineModule):
     def __init__(self, config: Config, data: DrawnuiData) -> None:
         assert isinstance(config.data, DataConfig)
         assert isinstance(config.model, ModelConfig)
-        super().__init__(config, build_network(config.data, config.model, len(data.classes)))
+        super().__init__(config, build_network(config.data, config.model, len(data.classes), config.experiment))
         self.rgb = config.data.input == "rgb"
         self.campaign_ids = np.array(sorted(data.classes), np.int64)
         self.counts = HistogramAveragePrecision(len(data.classes))

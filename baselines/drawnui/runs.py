@@ -268,7 +268,8 @@ class _Judge:
     def _counts(self, entry: Entry) -> None:
         """Report too many boxes, and boxes that occur twice."""
         if len(entry.boxes) > MAX_DETECTIONS:
-            what, hint = f"{len(entry.boxes)} boxes in an image", f"only the first {MAX_DETECTIONS} of a class are scored"
+            what = f"{len(entry.boxes)} boxes in an image"
+            hint = f"only the {MAX_DETECTIONS} of a class with the highest scores count"
             self.report.warning("MANY-DETECTIONS", what, line=entry.line, id=entry.id, hint=hint)
         rows = list(zip(entry.names, map(tuple, entry.boxes.tolist()), strict=True))
         if len(set(rows)) < len(rows):

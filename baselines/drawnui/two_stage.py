@@ -82,14 +82,14 @@ class TwoStageDetector(nn.Module):
             boxes: For each image ``(N, 4)`` xyxy in input pixels.
             labels: For each image ``(N,)`` class indices from 0.
         """
-        return self._run(images, [{"boxes": box, "labels": label + 1} for box, label in zip(boxes, labels, strict=True)])
+        return self(images, [{"boxes": box, "labels": label + 1} for box, label in zip(boxes, labels, strict=True)])
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Return the detections of each image, best first."""
-        return [(found["boxes"], found["labels"] - 1, found["scores"]) for found in self._run(images, None)]
+        return [(found["boxes"], found["labels"] - 1, found["scores"]) for found in self(images, None)]
 
-    def _run(self, images: Tensor, targets: list[dict[str, Tensor]] | None) -> Any:
-        """Run the detector with autocast on the backbone and pyramid alone: boxes in bfloat16 are some pixels off."""
+    def forward(self, images: Tensor, targets: list[dict[str, Tensor]] | None) -> Any:
+        """Run torchvision's detector with autocast on the backbone and pyramid alone: boxes in bfloat16 are some pixels off."""
         device = images.device.type
         self.detector.backbone.autocast = torch.is_autocast_enabled(device)
         with torch.autocast(device, enabled=False):

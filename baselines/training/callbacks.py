@@ -158,11 +158,13 @@ class Journal(ClosingCallback):
         self._since = (0, 0.0)  # step and time of the last row, for the speed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums since the last row."""
-        return {"names": self._names, "sums": None if self._sums is None else self._sums.tolist(), "count": self._count}
+        """Return the sums since the last row, and the best validation so far."""
+        sums = None if self._sums is None else self._sums.tolist()
+        return {"best": self.status.fields["best"], "names": self._names, "sums": sums, "count": self._count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the sums of an earlier process."""
+        self.status.fields["best"] = state_dict["best"]
         self._names, self._count = state_dict["names"], state_dict["count"]
         self._sums = None if state_dict["sums"] is None else torch.tensor(state_dict["sums"])
 

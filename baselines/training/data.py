@@ -15,6 +15,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.core.config import Config
+from baselines.core.findings import Findings
 
 
 class Draw(NamedTuple):
@@ -111,6 +112,7 @@ class BaselineDataModule(LightningDataModule):
 
     Attributes:
         classes: Class names by campaign id, as the data has them; empty for tasks without classes.
+        findings: What the reader tolerated in the splits that were read.
         data_hash: Digest of the data that training sees: two runs with the same one saw the same files and splits.
         predict_split: The split that the prediction loader gives.
     """
@@ -122,6 +124,7 @@ class BaselineDataModule(LightningDataModule):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.findings = Findings()
 
     def split(self, name: str) -> Split:
         """Return a split by its name (``train``, ``val`` or another of the task card's)."""

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import json
 import logging
 import re
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -95,7 +97,9 @@ def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
     data, module = build(config)
     first = process_index() == 0
     if first:
+        _check_same_data(folder, data)
         write_split(folder, config, data)
+        tell_findings(data)
     fit(config, folder, data, module, status)
     best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
     restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
@@ -157,11 +161,25 @@ def make_trainer(
     """Return the Lightning trainer of a configuration, on other devices where ``devices`` names some.
 
     Validation comes every ``validate_every`` steps, counted over the whole training: one of Lightning's epochs is all of it.
+
+    Raises:
+        InvalidInput: If the machine lacks the device.
     """
+    settings = config.trainer
+    try:
+        return _trainer(config, folder, callbacks, logger, devices or settings.devices)
+    except MisconfigurationException as error:
+        hint = "name what this machine has: trainer=cpu, trainer.devices=…, or --device of predict"
+        value = f"trainer.accelerator={settings.accelerator}, trainer.devices={devices or settings.devices}"
+        message = f"this machine lacks the device that the configuration asks for: {str(error).partition(chr(10))[0]}"
+        raise invalid("TRAINER-DEVICE", message, value=value, hint=hint) from error
+
+
+def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, devices: list[int] | int) -> Trainer:
     settings = config.trainer
     return Trainer(
         accelerator=settings.accelerator,
-        devices=devices or settings.devices,
+        devices=devices,
         strategy="ddp" if settings.devices > 1 else "auto",
         precision=PRECISION[settings.precision],  # type: ignore[arg-type]
         max_steps=settings.max_steps,
@@ -213,8 +231,16 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
     for name, split in splits.items():
         if not split.samples:
             raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
-    write_json_atomic(folder / SPLIT, {name: [sample.id for sample in split.samples] for name, split in splits.items()})
+    ids = {name: [sample.id for sample in split.samples] for name, split in splits.items()}
+    write_json_atomic(folder / SPLIT, ids | {"data_hash": data.data_hash})
     get_task(config.task).module("records").write_truth(folder / TRUTH, splits["val"].truth_set)
+
+
+def tell_findings(data: BaselineDataModule) -> None:
+    """Print what the reader tolerated, a line a code: a data set that has lost half of its images must not train silently."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in data.findings.summary():
+        console.print(line, markup=False)
 
 
 def score(config: Config, folder: Path) -> Scores:
@@ -287,6 +313,17 @@ def _check_same_config(config: Config, folder: Path) -> None:
                 Finding("RUN-OTHER-CONFIG", Severity.ERROR, message, str(path), id=key, value=shorten(before), hint=hint)
             )
     findings.raise_errors()
+
+
+def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
+    """Refuse to go on with a training that began on other data."""
+    path = folder / SPLIT
+    with contextlib.suppress(OSError, ValueError):
+        before = json.loads(path.read_text(encoding="utf-8")).get("data_hash")
+        if before and before != data.data_hash:
+            hint = "bring the old data back, or overwrite=true deletes what the folder holds and starts again"
+            message = "the run in this folder began on other data, or on another split of them"
+            raise invalid("RUN-OTHER-DATA", message, file=path, value=before[:16], hint=hint)
 
 
 @contextlib.contextmanager

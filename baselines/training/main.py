@@ -54,7 +54,7 @@ def train(argv: list[str]) -> int:
     def job(composed: DictConfig) -> None:
         sweep.carry_out(composed)
 
-    with _as_script(argv), composition_errors_explained():
+    with _as_script([quoted(argument) for argument in argv]), composition_errors_explained():
         job()
     return sweep.report()
 
@@ -96,13 +96,15 @@ class Sweep:
             self.lines.append(f"{folder}  {numbers}{note}")
 
     def report(self) -> int:
-        """Print a line for each job and return the exit code; raise what a single job, or a bug, raised."""
-        bugs = [error for error in self.errors if not isinstance(error, InvalidInput)]
-        if bugs or len(self.lines) == len(self.errors) == 1:
-            raise (bugs or self.errors)[0]
+        """Print a line for each job and return the exit code; raise what a single job raised, and a bug after all the lines."""
+        if len(self.lines) == len(self.errors) == 1:
+            raise self.errors[0]
         console = Console(soft_wrap=True, highlight=False)
         for line in self.lines:
             console.print(line, markup=False)
+        for error in self.errors:
+            if not isinstance(error, InvalidInput):
+                raise error
         return 1 if self.errors else 0
 
 
@@ -160,10 +162,22 @@ def compose(overrides: Sequence[str]) -> Config:
     register_schemas()
     GlobalHydra.instance().clear()
     with composition_errors_explained(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = hydra.compose("config", list(overrides), return_hydra_config=True)
+        composed = hydra.compose("config", [quoted(override) for override in overrides], return_hydra_config=True)
         choices = composed.hydra.runtime.choices
         with_sections = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         return to_config(with_sections, choices)
+
+
+def quoted(argument: str) -> str:
+    """Quote the value of an override that holds ``=``, as the names of run folders do: Hydra's grammar refuses it bare.
+
+    >>> quoted("init_from=runs/preset=demo,seed=1"), quoted("seed=1,2"), quoted("init_from='a=b'"), quoted("-m")
+    ("init_from='runs/preset=demo,seed=1'", 'seed=1,2', "init_from='a=b'", '-m')
+    """
+    key, _, value = argument.partition("=")
+    if "=" not in value or key.startswith("-") or set(value) & set("'\"[]{}()"):
+        return argument
+    return f"{key}='{value}'"
 
 
 @contextlib.contextmanager

@@ -11,13 +11,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torchvision
 from huggingface_hub import errors as hub_errors
 from rich.console import Console
 from safetensors.torch import load_file
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from baselines.core.findings import InvalidInput, UsageError, invalid
@@ -97,7 +98,8 @@ def timm_backbone(name: str, weights: str | None, experiment: str = "EXPERIMENT"
 def load_backbone(network: nn.Module, path: Path) -> None:
     """Load a local file into a backbone: safetensors, or a plain state dictionary saved by PyTorch.
 
-    The file may hold a classifier that the backbone lacks; everything that the backbone has must be there.
+    The file may hold a classifier that the backbone lacks; everything that the backbone has must be there. A first convolution
+    for RGB is adapted to other numbers of channels as timm adapts published weights (for one channel it is summed).
 
     Raises:
         InvalidInput: If the file can't be read or lacks weights of the backbone.
@@ -107,7 +109,13 @@ def load_backbone(network: nn.Module, path: Path) -> None:
     # timm's features_only wrappers write `layer1_0` for what a whole model calls `layer1.0`.
     renamed = {name.replace(".", "_"): name for name in own}
     fitting = {renamed.get(name.replace(".", "_"), name): tensor for name, tensor in weights.items()}
-    load_weights(network, {name: tensor for name, tensor in fitting.items() if name in own}, path)
+    load_weights(network, {name: _adapted(tensor, own[name]) for name, tensor in fitting.items() if name in own}, path)
+
+
+def _adapted(tensor: Tensor, own: Tensor) -> Tensor:
+    """Return a first convolution's weights ``(O, 3, H, W)`` for the number of channels that the network's own have."""
+    is_first = tensor.ndim == own.ndim == 4 and tensor.shape[1] == 3 != own.shape[1]
+    return cast("Tensor", adapt_input_conv(own.shape[1], tensor)) if is_first else tensor
 
 
 def _read_local(path: Path) -> dict[str, Tensor]:

@@ -110,6 +110,11 @@ def test_pages_of_the_test_set_have_no_boxes_and_the_size_of_the_file(root):
     assert item["size"][0] > 128
 
 
+def test_boxes_of_classes_that_the_model_lacks_are_left_out(root):
+    pages = build_data(config(root), classes={12: "label"}).predict_dataset("all")
+    assert {label for index in range(len(pages)) for label in pages[index]["labels"].tolist()} == {0}
+
+
 def test_the_same_data_have_the_same_hash_and_another_split_another(root):
     assert build_data(config(root)).data_hash == build_data(config(root)).data_hash
     assert build_data(config(root)).data_hash != build_data(config(root, split_seed=1, val_share=0.5)).data_hash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from huggingface_hub import errors as hub_errors
 
 from baselines.core.findings import InvalidInput
 from baselines.core.metrics.detection import DetectionStatistics, match_boxes
@@ -48,3 +49,19 @@ def test_a_backbone_of_other_strides_is_a_finding_that_names_it():
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*strides.*vit_tiny") as caught:
         build_network(DataConfig(input="rgb"), ModelConfig(backbone="vit_tiny_patch16_224"), classes=2)
     assert caught.value.findings.error_count == 1
+
+
+@pytest.mark.parametrize("wrong", [{"weights": "pretrained"}, {"backbone": "mobilenetv3_small_100"}])
+def test_widths_of_your_own_need_a_resnet_without_published_weights(wrong):
+    model = ModelConfig(**({"backbone": "resnet10t", "widths": (8, 8, 8, 8)} | wrong))
+    with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*widths"):
+        build_network(DataConfig(), model, classes=2)
+
+
+def test_the_offline_message_names_the_experiment(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise hub_errors.LocalEntryNotFoundError("not in the cache")
+
+    monkeypatch.setattr("timm.create_model", refuse)
+    with pytest.raises(InvalidInput, match="imageclef fetch drawnui_wireframe"):
+        build_network(DataConfig(), ModelConfig(weights="pretrained"), 2, "drawnui_wireframe")

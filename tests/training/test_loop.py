@@ -278,3 +278,19 @@ def test_two_processes_predict_everything_once(tmp_path, points):
     done = command(tmp_path, points, "trainer.devices=2")
     assert done.returncode == 0, done.stderr
     assert [line[:3] for line in run_file(tmp_path).splitlines()] == [f"p{index}" for index in range(40, 53)]
+
+
+def test_a_device_that_is_not_there_is_a_finding(toy_config, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(InvalidInput, match=r"TRAINER-DEVICE.*trainer=cpu"):
+        loop.run(toy_config(trainer__accelerator="gpu"), tmp_path / "run")
+
+
+def test_a_training_does_not_go_on_on_other_data(toy_config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "split.json").write_text(json.dumps({"train": [], "val": [], "data_hash": "of other data"}))
+    with pytest.raises(InvalidInput, match=r"RUN-OTHER-DATA.*overwrite=true"):
+        loop.run(toy_config(), folder)
+    assert loop.run(toy_config(overwrite=True), folder).scores

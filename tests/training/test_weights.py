@@ -77,6 +77,15 @@ def test_local_file_of_the_whole_model_fits_its_features(tmp_path, suffix):
     assert torch.allclose(features(images)[-1], whole.eval().forward_features(images), atol=1e-5)
 
 
+def test_a_local_file_for_rgb_is_summed_for_one_channel(tmp_path):
+    whole = timm.create_model(TINY, pretrained=False)
+    save_file(whole.state_dict(), tmp_path / "weights.safetensors")
+    grey = timm_backbone(TINY, str(tmp_path / "weights.safetensors"), features_only=True, in_chans=1).eval()
+    images = torch.rand(1, 1, 64, 64)
+    expected = whole.eval().forward_features(images.expand(1, 3, 64, 64))
+    assert torch.allclose(grey(images)[-1], expected, atol=1e-4)
+
+
 def test_local_file_of_another_model(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"a": torch.zeros(1)}, path)

@@ -1,0 +1,54 @@
+"""Every experiment with every preset, for one step through the real command, up to its scores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baselines.core.paths import conf_dir
+from baselines.drawnui.samples import generate
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+PRESETS = sorted(path.stem for path in (conf_dir() / "preset").glob("*.yaml"))
+# What makes a step of the largest recipe short; everything else is the recipe's own.
+SMALL = ["trainer=cpu", "trainer.max_steps=1", "trainer.validate_every=1", "trainer.threads=2", "data.workers=0"]
+SMALL += ["data.batch_size=2", "data.eval_batch_size=2", "data.page_side=96", "data.crop=96", "model.weights=null"]
+SMALL += ["optimizer.warmup_steps=0", "pictures=1", "bootstrap=10"]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    root = tmp_path_factory.mktemp("samples")
+    for task in ("drawnui-wireframe", "drawnui-screenshot"):
+        generate(root, task, size=8)
+    return root
+
+
+def train(*arguments, cwd):
+    command = [sys.executable, "-m", "baselines", "train", *arguments]
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (scores,) = Path(cwd, "runs").rglob("scores.json")
+    return scores.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_runs_for_a_step(samples, tmp_path, experiment, preset):
+    folder = train(f"experiment={experiment}", f"preset={preset}", f"data.root={samples}", *SMALL, cwd=tmp_path)
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    assert json.loads((folder / "scores.json").read_text())["n"]["missing"] == 0
+
+
+@pytest.mark.slow
+def test_the_other_detector_trains_and_a_run_starts_from_a_run_folder(samples, tmp_path):
+    common = ["experiment=drawnui_wireframe", "preset=debug", f"data.root={samples}", *SMALL]
+    first = train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", cwd=tmp_path)
+    assert "=" in first.name  # as the names of run folders have: it is given without quotes all the same
+    (tmp_path / "second").mkdir()
+    train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", f"init_from={first}", cwd=tmp_path / "second")
