@@ -50,7 +50,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # the temporary name tells the user nothing
+        if error.filename is not None:
+            error.filename, error.filename2 = str(path), None  # the temporary name tells the user nothing
         raise
     finally:
         temporary.unlink(missing_ok=True)
