@@ -16,10 +16,11 @@ import re
 import secrets
 import stat
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -31,6 +32,7 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_RECORD_LENGTH = 8 * 2**20  # characters of a line, or of one element of a JSON list
 MAX_ERRORS = 10_000
 CHUNK = 2**20
+SNIFFED_LINES = 50
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -191,6 +193,21 @@ def read_json_records(path: Path, findings: Findings, prefix: Prefix) -> Iterato
                     return
         except _Fault as fault:
             fault.tell(report)
+
+
+def sniff_separator(path: Path, candidates: Sequence[str], fits: Callable[[list[str]], bool]) -> str:
+    """Return which separator the first lines of a text file are split by; data sets come as copies with different ones.
+
+    Args:
+        path: The file; one that can't be read gives the first candidate, and reading it says what is wrong.
+        candidates: The separators, the expected one first.
+        fits: Whether the fields of a line look right.
+
+    Returns:
+        The candidate that the most of the first lines fit, of equals the first.
+    """
+    lines = [line for _, line in islice(read_text(path, Findings(), "DATA"), SNIFFED_LINES) if line.strip()]
+    return max(candidates, key=lambda candidate: sum(fits(line.split(candidate)) for line in lines))
 
 
 def _stops(report: Report, line: int) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from baselines.core.files import Report, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError
+from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck
 from baselines.drawnui.formats import (
     ABSOLUTE_ABOVE,
     FORMATS,
@@ -32,44 +33,36 @@ from baselines.drawnui.task import MAX_DETECTIONS, WIREFRAME_CLASSES
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 # Every code a run can get: how bad it is, what it means, and an example of what is wrong.
-CODES: dict[str, tuple[Severity, str, str]] = {
-    "RUN-FILE-MISSING": (_ERROR, "there is no such file", ""),
-    "RUN-FILE-UNREADABLE": (_ERROR, "the file can't be read", "a folder"),
-    "RUN-FILE-EMPTY": (_ERROR, "the file is empty", ""),
-    "RUN-TOO-LARGE": (_ERROR, "the file is over 512 MiB, or a record or line over 8 MiB", ""),
-    "RUN-TOO-MANY-ERRORS": (_ERROR, "reading stopped after 10,000 errors", ""),
-    "RUN-ENCODING": (_ERROR, "the file is not UTF-8", "UTF-16, Latin-1, a ZIP archive"),
-    "RUN-BOM": (_ERROR, "the file starts with a byte order mark", "as some editors save it"),
-    "RUN-CRLF": (_WARNING, "2020: lines end with carriage returns", ""),
-    "RUN-NO-FINAL-NEWLINE": (_INFO, "2020: the last line doesn't end with a line feed", ""),
-    "RUN-JSON": (_ERROR, "2021: not valid JSON; NaN or Infinity; a key twice in one object", '"score": NaN'),
-    "RUN-STRUCTURE": (_ERROR, "no list of records; a key is missing or of the wrong type; the other format", '{"images": []}'),
-    "RUN-UNKNOWN-ID": (_ERROR, "the image is not in the set", '"file": "images/a.jpg"'),
-    "RUN-DUPLICATE-ID": (_ERROR, "two records for one image", ""),
-    "RUN-MISSING-ID": (_WARNING, "images without a record, which score as without detections", ""),
-    "RUN-BOX": (_ERROR, "2021: the box is not four finite numbers", '"box": [0.1, 0.1, 0.2]'),
-    "RUN-BOX-ABSOLUTE": (_ERROR, "2021: values far over 1, in pixels it seems", '"box": [100, 20, 50, 80]'),
-    "RUN-BOX-ORDER": (_WARNING, "2021: most boxes would fit their image if they were corners", '"box": [0.5, 0.5, 0.9, 0.9]'),
-    "RUN-ZERO-SIZE": (_ERROR, "the box has no width or no height", '"box": [0.1, 0.1, 0, 0.2]'),
-    "RUN-OUT-OF-IMAGE": (_ERROR, "the box leaves the image by more than 0.001 pixels", '"box": [0.9, 0, 0.2, 1]'),
-    "RUN-UNKNOWN-CLASS": (_ERROR, "the class name or id is not that of any class", '"detectionString": "Buton"'),
-    "RUN-CLASS-MISMATCH": (_ERROR, "2021: id and name do not belong together", '15 and "button"'),
-    "RUN-SCORE": (_ERROR, "the score is not a finite number; outside 0 to 1 it is a warning", '"score": "0.9"'),
-    "RUN-SIZE-MISMATCH": (_WARNING, "2021: width or height is not the image's", ""),
-    "RUN-MANY-DETECTIONS": (_WARNING, f"more than {MAX_DETECTIONS} boxes in an image", ""),
-    "RUN-DUPLICATE-DETECTION": (_WARNING, "the same class and box twice in an image", ""),
-    "RUN-UNCHECKED": (_INFO, "class names or boxes can't be checked, since only ids are at hand", ""),
-    "RUN-BLANK-LINE": (_ERROR, "2020: an empty line", ""),
-    "RUN-TRAILING-SEPARATOR": (_ERROR, "2020: nothing between or behind semicolons or commas", "a.jpg;"),
-    "RUN-BLOCK": (_ERROR, "2020: a block is not a class name, one blank and detections", "a.jpg;button"),
-    "RUN-GEOMETRY": (_ERROR, "2020: the box is not WIDTHxHEIGHT+XMIN+YMIN", "0.9:5+6+7+8"),
-    "RUN-NOT-INTEGER": (_ERROR, "2020: the box has decimals", "0.9:5.5x6+7+8"),
+CODES: dict[str, Code] = {
+    **FILE_CODES,
+    **ID_CODES,
+    **LINE_CODES,
+    # An image without a record is one without detections; the run that the campaign accepted had such images.
+    "RUN-MISSING-ID": ID_CODES["RUN-MISSING-ID"]._replace(severity=_WARNING),
+    "RUN-NO-FINAL-NEWLINE": LINE_CODES["RUN-NO-FINAL-NEWLINE"]._replace(severity=_INFO),
+    "RUN-JSON": Code(_ERROR, "2021: not valid JSON; NaN or Infinity; a key twice in one object", '"score": NaN'),
+    "RUN-STRUCTURE": Code(
+        _ERROR, "no list of records; a key is missing or of the wrong type; the other format", '{"images": []}'
+    ),
+    "RUN-BOX": Code(_ERROR, "2021: the box is not four finite numbers", '"box": [0.1, 0.1, 0.2]'),
+    "RUN-BOX-ABSOLUTE": Code(_ERROR, "2021: values far over 1, in pixels it seems", '"box": [100, 20, 50, 80]'),
+    "RUN-BOX-ORDER": Code(
+        _WARNING, "2021: most boxes would fit their image if they were corners", '"box": [0.5, 0.5, 0.9, 0.9]'
+    ),
+    "RUN-ZERO-SIZE": Code(_ERROR, "the box has no width or no height", '"box": [0.1, 0.1, 0, 0.2]'),
+    "RUN-OUT-OF-IMAGE": Code(_ERROR, "the box leaves the image by more than 0.001 pixels", '"box": [0.9, 0, 0.2, 1]'),
+    "RUN-UNKNOWN-CLASS": Code(_ERROR, "the class name or id is not that of any class", '"detectionString": "Buton"'),
+    "RUN-CLASS-MISMATCH": Code(_ERROR, "2021: id and name do not belong together", '15 and "button"'),
+    "RUN-SCORE": Code(_ERROR, "the score is not a finite number; outside 0 to 1 it is a warning", '"score": "0.9"'),
+    "RUN-SIZE-MISMATCH": Code(_WARNING, "2021: width or height is not the image's", ""),
+    "RUN-MANY-DETECTIONS": Code(_WARNING, f"more than {MAX_DETECTIONS} boxes in an image", ""),
+    "RUN-DUPLICATE-DETECTION": Code(_WARNING, "the same class and box twice in an image", ""),
+    "RUN-UNCHECKED": Code(_INFO, "class names or boxes can't be checked, since only ids are at hand", ""),
+    "RUN-TRAILING-SEPARATOR": Code(_ERROR, "2020: nothing between or behind semicolons or commas", "a.jpg;"),
+    "RUN-BLOCK": Code(_ERROR, "2020: a block is not a class name, one blank and detections", "a.jpg;button"),
+    "RUN-GEOMETRY": Code(_ERROR, "2020: the box is not WIDTHxHEIGHT+XMIN+YMIN", "0.9:5+6+7+8"),
+    "RUN-NOT-INTEGER": Code(_ERROR, "2020: the box has decimals", "0.9:5.5x6+7+8"),
 }
-
-# After these the rest of the file has not been read.
-_CUT_SHORT = ("RUN-FILE-MISSING", "RUN-FILE-UNREADABLE", "RUN-FILE-EMPTY", "RUN-TOO-LARGE", "RUN-TOO-MANY-ERRORS", "RUN-JSON")
-_LISTED_IDS = 10  # of missing images
-_SUGGESTED_IDS = 20  # unknown ids for which the nearest one is looked up, which takes a while
 
 
 def read_run(path: Path, truth_set: TruthSet, findings: Findings, run_format: str = "2021") -> dict[str, Prediction]:
@@ -97,22 +90,14 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, run_format: st
         report.error("STRUCTURE", f"this looks like the format of {looks_like}, not of {run_format}", line=1, hint=hint)
         return {}
     judge = _Judge(truth_set, report, run_format)
-    predictions: dict[str, Prediction] = {}
-    for entry in read_entries(path, run_format, findings, "RUN"):
-        truth = truth_set.truths.get(entry.id)
-        if truth is None:
-            judge.unknown_id(entry)
-        elif entry.id in predictions:
-            hint = "put all detections of an image in one record"
-            report.error("DUPLICATE-ID", "the image has a record already", line=entry.line, id=entry.id, hint=hint)
-        else:
-            predictions[entry.id] = judge.prediction(entry, truth)
+    ids = IdCheck(truth_set.truths, report, unit="image", entry="record")
+    predictions = {
+        entry.id: judge.prediction(entry, truth_set.truths[entry.id])
+        for entry in read_entries(path, run_format, findings, "RUN")
+        if ids.accepts(entry.id, entry.line)
+    }
     judge.order.tell(report)
-    missing = [key for key in truth_set.truths if key not in predictions]
-    if missing and not any(findings.counts[code] for code in _CUT_SHORT):
-        listed = ", ".join(missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
-        what = f"{len(missing)} of {len(truth_set.truths)} images have no record"
-        report.warning("MISSING-ID", what, value=listed, hint="they score as images without detections")
+    ids.finish(severity=_WARNING, consequence="they score as images without detections")
     return predictions
 
 
@@ -177,22 +162,10 @@ class _Judge:
         self.names = _classes(truth_set, run_format)
         self.ids = {name: label for label, name in self.names.items()}
         self.order = OrderCheck()
-        self.file_names: dict[str, str] | None = None  # true ids by lower-case stem
         if not self.names:
             report.info("UNCHECKED", "the truth has no class names, so those of the run are not checked")
         if not all(truth.width and truth.height for truth in truth_set.truths.values()):
             report.info("UNCHECKED", "the images' sizes are not known, so boxes are held against the sizes the run declares")
-
-    def unknown_id(self, entry: Entry) -> None:
-        """Report a record of an image that is not in the set."""
-        hint = ""
-        if self.report.findings.counts["RUN-UNKNOWN-ID"] < _SUGGESTED_IDS:
-            if self.file_names is None:
-                self.file_names = {Path(key).stem.lower(): key for key in self.truth_set.truths}
-            name = entry.id.lower()
-            near = [name] if name in self.file_names else difflib.get_close_matches(Path(name).stem, self.file_names, n=1)
-            hint = f"did you mean {self.file_names[near[0]]}?" if near else "is it the right set?"
-        self.report.error("UNKNOWN-ID", "the image is not in the set", line=entry.line, id=entry.id, hint=hint)
 
     def prediction(self, entry: Entry, truth: Truth) -> Prediction:
         """Return the detections of an image that are in order."""

@@ -15,6 +15,7 @@ from baselines.core.files import (
     read_json_records,
     read_text,
     sha256_of,
+    sniff_separator,
     write_atomic,
     write_json_atomic,
 )
@@ -400,3 +401,14 @@ class TestJson:
             assert [record.value for record in records] == json.loads(content)
         for record in records:
             record.source()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("a|1\nb|2\n", "|"), ("a\t1,2\nb\t2\n", "\t"), ("a,1\n", ","), ("?\n", "|")])
+def test_the_separator_is_the_one_that_most_lines_fit(tmp_path, text, expected):
+    path = tmp_path / "file"
+    path.write_text(text)
+    assert sniff_separator(path, "|\t,", lambda fields: len(fields) == 2 and fields[1][:1].isdigit()) == expected
+
+
+def test_a_file_that_cannot_be_read_has_the_expected_separator(tmp_path):
+    assert sniff_separator(tmp_path / "none", "|,", bool) == "|"

@@ -1,0 +1,145 @@
+"""What the run formats of all tasks have in common: the codes of faults, and how the ids of a run are held to those of the set.
+
+A code says the same in every format. A task's ``runs.CODES`` holds these and its own; ``docs/run-codes.md`` is made from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from baselines.core.files import Report, printable, read_text
+from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity
+
+_ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+
+class Code(NamedTuple):
+    """What a code of a run's findings means.
+
+    Attributes:
+        severity: How bad it is; where it depends, the worst.
+        meaning: What is wrong, in one clause.
+        example: A piece of a run that gets it.
+    """
+
+    severity: Severity
+    meaning: str
+    example: str
+
+
+FILE_CODES = {
+    "RUN-FILE-MISSING": Code(_ERROR, "there is no such file", "a path with a typing error"),
+    "RUN-FILE-UNREADABLE": Code(_ERROR, "the file can't be read", "a folder"),
+    "RUN-FILE-EMPTY": Code(_ERROR, "the file is empty", "0 bytes"),
+    "RUN-TOO-LARGE": Code(_ERROR, "the file is over 512 MiB, or a record or line over 8 MiB", "a run pasted onto one line"),
+    "RUN-TOO-MANY-ERRORS": Code(_ERROR, "reading stopped after 10,000 errors", "the run of another task"),
+    "RUN-ENCODING": Code(_ERROR, "the file is not UTF-8", "UTF-16, Latin-1, a ZIP archive"),
+    "RUN-BOM": Code(_ERROR, "the file starts with a byte order mark", "as some editors save it"),
+}
+
+ID_CODES = {
+    "RUN-UNKNOWN-ID": Code(_ERROR, "the id is not in the set", "synpic123.jpg for synpic123"),
+    "RUN-DUPLICATE-ID": Code(_ERROR, "the id occurs a second time", "two lines of one image"),
+    "RUN-MISSING-ID": Code(_ERROR, "ids of the set that the run says nothing about", "a run of another split"),
+}
+
+LINE_CODES = {
+    "RUN-CRLF": Code(_WARNING, "lines end with carriage returns", "as Windows saves text"),
+    "RUN-NO-FINAL-NEWLINE": Code(_WARNING, "the last line doesn't end with a line feed", "lines joined with \\n"),
+    "RUN-BLANK-LINE": Code(_ERROR, "an empty line", "two line feeds at the end"),
+}
+
+# After these the rest of the file has not been read, so nobody knows which ids it lacks.
+_CUT_SHORT = ("RUN-FILE-MISSING", "RUN-FILE-UNREADABLE", "RUN-FILE-EMPTY", "RUN-TOO-LARGE", "RUN-TOO-MANY-ERRORS", "RUN-JSON")
+_LISTED_IDS = 10  # of those that are missing
+_SUGGESTED_IDS = 20  # unknown ids for which the nearest one is looked up, which takes a while
+
+
+def read_run_lines(path: Path, findings: Findings, *, final_newline: Severity = _WARNING) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a run that are not blank, with their 1-based numbers; see :func:`baselines.core.files.read_text`.
+
+    Args:
+        path: The run file.
+        findings: Where faults are reported; the codes are in :data:`FILE_CODES` and :data:`LINE_CODES`.
+        final_newline: How bad it is if the last line doesn't end.
+    """
+    report = Report(findings, str(path), "RUN")
+    for number, line in read_text(path, findings, "RUN", final_newline=final_newline):
+        if line.strip():
+            yield number, line
+        else:
+            report.error("BLANK-LINE", "the line is empty", line=number, hint="delete it")
+
+
+class IdCheck:
+    """Holds the ids of a run to those of the set, each to occur exactly once.
+
+    Args:
+        expected: The ids of the set.
+        report: Where faults are reported; the codes are in :data:`ID_CODES`.
+        unit: What an id stands for, as in "image".
+        entry: What the run should have of each, as in "line".
+    """
+
+    def __init__(self, expected: Collection[str], report: Report, *, unit: str, entry: str) -> None:
+        self.expected, self.report = expected, report
+        self.unit, self.entry = unit, entry
+        self.lines: dict[str, int | None] = {}
+        self._by_plain: dict[str, str] | None = None
+
+    def accepts(self, name: str, line: int | None) -> bool:
+        """Whether an id is in the set and new; reports it if not."""
+        if name in self.lines:
+            first = self.lines[name]
+            hint = f"put everything about the {self.unit} in one {self.entry}"
+            what = f"the {self.unit} has a {self.entry} already" + ("" if first is None else f", on line {first}")
+            self.report.error("DUPLICATE-ID", what, line=line, id=_short(name), hint=hint)
+            return False
+        if name not in self.expected:
+            what = f"the {self.unit} is not in the set"
+            self.report.error("UNKNOWN-ID", what, line=line, id=_short(name), hint=self._suggest(name))
+            return False
+        self.lines[name] = line
+        return True
+
+    def finish(self, *, severity: Severity = _ERROR, consequence: str = "they score as wrong") -> None:
+        """Report the ids that never came, all in one finding, unless the reading ended early.
+
+        Args:
+            severity: How bad that is.
+            consequence: What becomes of them.
+        """
+        missing = [name for name in self.expected if name not in self.lines]
+        if not missing or any(self.report.findings.counts[code] for code in _CUT_SHORT):
+            return
+        listed = ", ".join(_short(name) for name in missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
+        what = f"{len(missing)} of {len(self.expected)} {self.unit}s have no {self.entry}"
+        self.report.add(severity, "MISSING-ID", what, value=listed, hint=consequence)
+
+    def _suggest(self, name: str) -> str:
+        if self.report.findings.counts["RUN-UNKNOWN-ID"] >= _SUGGESTED_IDS:
+            return ""
+        if self._by_plain is None:
+            self._by_plain = {_plain(each): each for each in self.expected}
+        plain = _plain(name)
+        near = [plain] if plain in self._by_plain else difflib.get_close_matches(plain, self._by_plain, n=1)
+        return f"did you mean {_short(self._by_plain[near[0]])}?" if near else "is it the right set?"
+
+
+_EXTENSION = re.compile(r"(\.nii)?\.[a-z]{2,4}$")
+
+
+def _plain(name: str) -> str:
+    """Return an id without what people get wrong: blanks, quotes, folders, case, extension."""
+    last = name.strip(" \t\"'\N{ZERO WIDTH NO-BREAK SPACE}").replace("\\", "/").rsplit("/", 1)[-1]
+    return _EXTENSION.sub("", last[:200].lower())
+
+
+def _short(name: str) -> str:
+    """Return an id as printable text of bounded length."""
+    text = printable(name[:MAX_VALUE_LENGTH])
+    return text if len(name) <= MAX_VALUE_LENGTH else text + "…"
