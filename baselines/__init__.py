@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def score(task: str, truth: str | PathLike[str], run: str | PathLike[str], *, bootstrap: int = 0, seed: int = 0) -> Scores:
+def score(
+    task: str,
+    truth: str | PathLike[str],
+    run: str | PathLike[str],
+    *,
+    bootstrap: int = 0,
+    seed: int = 0,
+    **run_options: Any,
+) -> Scores:
     """Score one run file against the truth of a task, as ``imageclef score`` does.
 
     Args:
@@ -21,13 +29,15 @@ def score(task: str, truth: str | PathLike[str], run: str | PathLike[str], *, bo
         run: The run file in the campaign's submission format.
         bootstrap: How many bootstrap resamples the 95 % intervals are made of; 0 gives no intervals.
         seed: Seed of the bootstrap.
+        run_options: Options of the task's run format, such as ``allow_missing=True``.
 
     Returns:
         The scores, with ``metrics["map50"]`` and the like as attributes of one object.
 
     Raises:
         baselines.core.findings.InvalidInput: If the run or the truth has errors; it holds all of them.
+        baselines.core.findings.UsageError: If there is no such task or option.
     """
     from baselines.core.scorer import score_files  # imported late: ``import baselines`` must stay cheap
 
-    return score_files(task, truth, run, bootstrap=bootstrap, seed=seed)
+    return score_files(task, truth, run, bootstrap=bootstrap, seed=seed, **run_options)

@@ -112,6 +112,12 @@ def _score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
     parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file as well")
+    parser.add_argument("--codabench", type=Path, metavar="FILE", help="write Codabench's scores.json: the metrics alone")
+    parser.add_argument("--aicrowd", type=Path, metavar="FILE", help="write AIcrowd's score and score_secondary")
+    _bootstrap_arguments(parser)
+
+
+def _bootstrap_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap",
         type=natural,
@@ -122,10 +128,55 @@ def _score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
 
 
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the run files")
+    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
+    parser.add_argument(
+        "--format",
+        choices=("table", "markdown", "latex", "csv", "json"),
+        default="table",
+        help="of the leaderboard (default: %(default)s; LaTeX needs the package booktabs)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to this file instead of printing it")
+    _bootstrap_arguments(parser)
+    _run_options(parser, "--run-format")
+
+
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="task id, such as drawnui-wireframe (`imageclef tasks` lists them)")
+    parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("--run", type=Path, required=True, metavar="FILE", help="the run file")
-    parser.add_argument("--format", metavar="NAME", help="run format, where a task has several (default: that of 2021)")
+    _run_options(parser, "--format")
+
+
+_TASK_HELP = "task id, such as drawnui-wireframe (`imageclef tasks` lists them)"
+
+
+def _run_options(parser: argparse.ArgumentParser, format_flag: str) -> None:
+    """Define the options of single tasks' run formats; those that are given are in ``run_options``, by name."""
+    parser.set_defaults(run_options={})
+    for flag, options, text in (
+        (format_flag, {"metavar": "NAME"}, "drawnui: the run format, 2021 (default) or 2020"),
+        (
+            "--allow-missing",
+            {"nargs": 0},
+            "accept runs without some of the ids, which then score as wrong (drawnui always does)",
+        ),
+        ("--max-concepts", {"type": positive, "metavar": "N"}, "caption-concepts: most concepts of an image (default: 100)"),
+    ):
+        dest = "run_format" if flag == format_flag else flag.removeprefix("--").replace("-", "_")
+        parser.add_argument(flag, dest=dest, action=_RunOption, default=argparse.SUPPRESS, help=text, **options)
+
+
+class _RunOption(argparse.Action):
+    """Puts an option that is given into ``run_options``; one without a value is a switch."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        del parser, option_string
+        namespace.run_options = namespace.run_options | {self.dest: True if self.nargs == 0 else values}
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
@@ -192,6 +243,12 @@ VERBS = {
         "baselines.core.commands:score",
         _score,
         "example: imageclef score drawnui-wireframe --run submission.json --truth development_set.json --json scores.json",
+    ),
+    "compare": Verb(
+        "rank many runs on one truth, with intervals and tests against the best",
+        "baselines.core.commands:compare",
+        _compare,
+        "example: imageclef compare vqa --truth answers.txt team1.txt team2.txt team3.txt --format markdown",
     ),
     "bench": Verb(
         "measure the speed of a recipe's training step or of its data loader",

@@ -115,7 +115,7 @@ def test_version(capsys):
         ("sample vqa --size 5 vqg --seed 3 --out d", {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3}),
         (
             "validate vqa --run r --ids i",
-            {"task": "vqa", "run": Path("r"), "ids": Path("i"), "truth": None, "format": None},
+            {"task": "vqa", "run": Path("r"), "ids": Path("i"), "truth": None, "run_options": {}},
         ),
         (
             "score --truth t vqa --run r",
@@ -125,9 +125,25 @@ def test_version(capsys):
                 "truth": Path("t"),
                 "ids": None,
                 "json": None,
+                "codabench": None,
+                "aicrowd": None,
                 "bootstrap": 1000,
                 "seed": 0,
-                "format": None,
+                "run_options": {},
+            },
+        ),
+        (
+            "compare vqa a b --truth t --format csv --run-format 2020 --allow-missing --max-concepts 3 --out o --seed 4",
+            {
+                "task": "vqa",
+                "runs": [Path("a"), Path("b")],
+                "truth": Path("t"),
+                "ids": None,
+                "format": "csv",
+                "out": Path("o"),
+                "bootstrap": 1000,
+                "seed": 4,
+                "run_options": {"run_format": "2020", "allow_missing": True, "max_concepts": 3},
             },
         ),
         (

@@ -1,4 +1,4 @@
-"""The verbs that need no torch: ``imageclef tasks``, ``validate``, ``score`` and ``sample``.
+"""The verbs that need no torch: ``imageclef tasks``, ``validate``, ``score``, ``compare`` and ``sample``.
 
 Each takes the parsed arguments and returns the exit code. Results go to stdout, findings to stderr.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
 from baselines.core.files import write_atomic
 from baselines.core.findings import Findings, Severity
@@ -41,7 +42,7 @@ def validate(args: argparse.Namespace) -> int:
     """Print whether a run is acceptable, and everything there is to say about it.
 
     Args:
-        args: ``task``; ``run``; ``truth`` or ``ids``, files; ``format``, a run format or ``None``.
+        args: ``task``; ``run``; ``truth`` or ``ids``, files; ``run_options``, by name.
 
     Returns:
         0 if the run has no errors, else 1.
@@ -53,7 +54,7 @@ def validate(args: argparse.Namespace) -> int:
     else:
         ids = scorer.read_ids(args.ids, about_truth)
         truth_set = card.module("records").truths_of_ids(ids, card.id)
-    predictions = scorer.read_run(card, args.run, truth_set, findings, args.format)
+    predictions = scorer.read_run(card, args.run, truth_set, findings, args.run_options)
     for line in findings.lines() + about_truth.lines():
         print(line, file=sys.stderr)
     errors, warnings = findings.error_count, findings.count(Severity.WARNING)
@@ -70,25 +71,57 @@ def score(args: argparse.Namespace) -> int:
     """Score a run: print the table, and write ``scores.json`` where asked to.
 
     Args:
-        args: ``task``; ``truth``; ``run``; ``ids``, a file or ``None``; ``json``, a file or ``None``; ``bootstrap``; ``seed``;
-            ``format``, a run format or ``None``.
+        args: ``task``; ``truth``; ``run``; ``ids``, a file or ``None``; ``bootstrap``; ``seed``; ``run_options``, by name;
+            ``json``, ``codabench`` and ``aicrowd``, files to write or ``None``.
 
     Raises:
-        InvalidInput: If the truth or the run has errors.
+        InvalidInput: If the truth or the run has errors, or a platform is to get an undefined score.
     """
-    scores = scorer.score_files(
-        args.task,
-        args.truth,
-        args.run,
-        ids=args.ids,
-        bootstrap=args.bootstrap,
-        seed=args.seed,
-        run_format=args.format,
+    settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
+    scores = scorer.Scorer(args.task, args.truth, args.ids, settings).score(args.run).scores
+    exports = (
+        (args.json, scores.to_json),
+        (args.codabench, scores.to_codabench),
+        (args.aicrowd, lambda: scores.to_aicrowd(get_task(args.task).secondary)),
     )
-    if args.json is not None:
-        write_atomic(args.json, scores.to_json())
+    texts = [(path, export()) for path, export in exports if path is not None]  # all of them, before one is written
+    for path, text in texts:
+        write_atomic(path, text)
     report.make_console().print(report.scores_table(scores))
     return 0
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Print the leaderboard of runs; what is wrong with invalid ones goes to stderr.
+
+    Args:
+        args: ``task``; ``truth``; ``runs``, files; ``ids``, a file or ``None``; ``format``, ``table`` or one of
+            ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``; ``seed``; ``run_options``, by name.
+
+    Returns:
+        0 if all runs are valid, else 1.
+
+    Raises:
+        InvalidInput: If the truth has errors.
+    """
+    settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
+    rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
+    for row in rows:
+        for line in row.findings.lines() if row.findings else ():
+            print(line, file=sys.stderr)
+    if args.format != "table":
+        text = leaderboard.WRITERS[args.format](rows)
+        if args.out is None:
+            sys.stdout.write(text)
+        else:
+            write_atomic(args.out, text)
+    else:
+        table = report.cells_table(*leaderboard.cells(rows), leaderboard.TEXT_COLUMNS)
+        if args.out is None:
+            report.make_console().print(table)
+        else:
+            write_atomic(args.out, report.as_text(table))
+    return 1 if any(row.scores is None for row in rows) else 0
 
 
 def sample(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
@@ -39,7 +40,9 @@ def scores_table(scores: Scores) -> RenderableType:
     metrics.add_column("95 % interval", justify="right")
     for name in names:
         style = "bold" if name == scores.primary else ""
-        metrics.add_row(*_row(name, format_number(scores.metrics[name]), _interval(scores, name)), style=style)
+        metrics.add_row(
+            *_row(name, format_number(scores.metrics[name]), format_interval(scores.intervals.get(name))), style=style
+        )
     parts: list[RenderableType] = [Text(f"{scores.task}: {_counts(scores.n)}"), metrics]
     if scores.per_class:
         parts.append(_class_table(scores))
@@ -62,7 +65,7 @@ def _class_table(scores: Scores) -> Table:
         for column in columns:
             cells.append(format_number(numbers.get(column)))
             if column in has_intervals:
-                cells.append(_interval(scores, f"{column}.{name}"))
+                cells.append(format_interval(scores.intervals.get(f"{column}.{name}")))
         table.add_row(*_row(*cells))
     return table
 
@@ -78,11 +81,30 @@ def _row(*cells: str) -> Iterable[Text]:
     return (Text(cell) for cell in cells)
 
 
-def _interval(scores: Scores, name: str) -> str:
-    if name not in scores.intervals:
-        return NOTHING
-    low, high = scores.intervals[name]
-    return f"{low:.4f} to {high:.4f}"
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Return an interval as text, a dash where there is none.
+
+    >>> format_interval((0.25, 0.5)), format_interval(None)
+    ('0.2500 to 0.5000', '-')
+    """
+    return NOTHING if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def cells_table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[str]) -> Table:
+    """Arrange cells under a head; columns that are not text are set flush right."""
+    table = _table()
+    for name in head:
+        table.add_column(name, justify="left" if name in text_columns else "right")
+    for row in rows:
+        table.add_row(*_row(*row))
+    return table
+
+
+def as_text(renderable: RenderableType) -> str:
+    """Return what the console would print to a file."""
+    buffer = io.StringIO()
+    make_console(buffer).print(renderable)
+    return buffer.getvalue()
 
 
 def format_number(value: Number) -> str:

@@ -98,6 +98,33 @@ class Scores:
         """Return the text of ``scores.json``; it never holds NaN or infinity."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
+    def to_codabench(self) -> str:
+        """Return the ``scores.json`` of Codabench: defined metrics by name and nothing else.
+
+        Raises:
+            InvalidInput: If the primary metric is undefined: a leaderboard could rank what isn't there first.
+        """
+        self._require_primary("Codabench")
+        defined = {name: value for name, value in self.metrics.items() if value is not None}
+        return json.dumps(defined, indent=2, allow_nan=False) + "\n"
+
+    def to_aicrowd(self, secondary: str = "") -> str:
+        """Return AIcrowd's pair: the primary metric as ``score``, another one, else 0, as ``score_secondary``.
+
+        Args:
+            secondary: Name of the second metric; 0 stands for none, and for an undefined one, as the official evaluators do.
+
+        Raises:
+            InvalidInput: If the primary metric is undefined.
+        """
+        self._require_primary("AIcrowd")
+        return json.dumps({"score": self.score, "score_secondary": self.metrics.get(secondary) or 0.0}, allow_nan=False) + "\n"
+
+    def _require_primary(self, platform: str) -> None:
+        if self.score is None:
+            message = f"{self.primary} is undefined ({self.undefined[self.primary]}), and {platform} takes numbers alone"
+            raise InvalidInput(Finding("SCORES-UNDEFINED", Severity.ERROR, message, hint="nothing was written"))
+
     @classmethod
     def from_json(cls, text: str, file: str = "") -> Self:
         """Read the text of a ``scores.json``.

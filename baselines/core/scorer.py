@@ -6,20 +6,23 @@ The numbers are the task's own (``score.evaluate``); reading with all errors lis
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import platform
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import baselines
 from baselines.core.files import Report, read_text, sha256_of
 from baselines.core.findings import Finding, Findings, Severity, UsageError, invalid, shorten
 from baselines.core.results import Evaluation, Scores
-from baselines.core.statistics import bootstrap_intervals
+from baselines.core.statistics import bootstrap_values, percentile_intervals
 from baselines.core.tasks import TaskCard, get_task
 
 SCORER_VERSION = "1.0.0"  # a change of any number that the scorer gives needs a new one
@@ -27,6 +30,30 @@ HASH_LENGTH = 16  # hexadecimal digits of a file's hash in the signature; ``inpu
 WARNINGS_PER_CODE = 3  # in the scores; `imageclef validate` lists all
 
 FileName = str | PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How runs are read and scored.
+
+    Attributes:
+        bootstrap: How many resamples the intervals are made of; 0 gives none.
+        seed: Seed of the resamples.
+        run_options: What the task's ``runs.read_run`` takes beside the run, by name, such as ``run_format``.
+    """
+
+    bootstrap: int = 0
+    seed: int = 0
+    run_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0 or self.seed < 0:
+            raise UsageError(f"bootstrap and seed are at least 0 (saw {self.bootstrap} and {self.seed})")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what decides the numbers, without the options that are off."""
+        options = {name.removeprefix("run_"): value for name, value in self.run_options.items()}
+        return options | ({"bootstrap": self.bootstrap, "seed": self.seed} if self.bootstrap else {})
 
 
 def score_files(
@@ -37,7 +64,7 @@ def score_files(
     ids: FileName | None = None,
     bootstrap: int = 0,
     seed: int = 0,
-    run_format: str | None = None,
+    **run_options: Any,
 ) -> Scores:
     """Score a run file against a truth file.
 
@@ -48,45 +75,87 @@ def score_files(
         ids: A file of ids, one a line, that restricts the truth; the run may then hold no others.
         bootstrap: How many resamples the intervals are made of; 0 gives none.
         seed: Seed of the resamples.
-        run_format: Name of the run format, where the task has several.
+        run_options: What the task's ``runs.read_run`` takes beside the run, such as ``allow_missing=True``.
 
     Raises:
         InvalidInput: If a file has errors; it holds all of them.
-        UsageError: If there is no such task or format, the task has no scorer yet, or a number is negative.
+        UsageError: If there is no such task or option, the task has no scorer yet, or a number is negative.
     """
-    if bootstrap < 0 or seed < 0:
-        raise UsageError(f"bootstrap and seed are at least 0 (saw {bootstrap} and {seed})")
-    card, findings = get_task(task), Findings()
-    evaluate = card.module("score").evaluate
-    truth_set = read_truth(card, truth, ids, findings)
-    predictions = read_run(card, run, truth_set, findings, run_format)
-    findings.raise_errors()
-    evaluation: Evaluation = evaluate(truth_set, predictions)
-    intervals = {}
-    if evaluation.resample is not None:
-        intervals = bootstrap_intervals(evaluation.resample, len(evaluation.units), bootstrap, seed)
-    files = {"truth": truth, "run": run} | ({} if ids is None else {"ids": ids})
-    options: dict[str, Any] = {} if run_format is None else {"format": run_format}
-    if bootstrap:
-        options |= {"bootstrap": bootstrap, "seed": seed}
-    inputs = {
-        **{role: _describe(Path(path)) for role, path in files.items()},
-        "options": options,
-        "versions": _versions(card),
-    }
-    return Scores(
-        task=task,
-        scorer=SCORER_VERSION,
-        primary=card.primary.name,
-        metrics=dict(evaluation.metrics),
-        undefined=dict(evaluation.undefined),
-        per_class={name: dict(numbers) for name, numbers in evaluation.per_class.items()},
-        intervals={name: intervals[name] for name in evaluation.metrics if name in intervals},
-        n=evaluation.n,
-        warnings=(*evaluation.warnings, *_summarise(findings)),
-        signature=_sign(task, inputs, files),
-        inputs=inputs,
-    )
+    return Scorer(task, truth, ids, Settings(bootstrap, seed, run_options)).score(run).scores
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A run's scores, and the values of its metrics on the resamples ``(bootstrap,)``, from which runs can be compared."""
+
+    scores: Scores
+    resampled: Mapping[str, NDArray[np.float64]]
+
+
+class Scorer:
+    """Scores runs against one truth, which is read once.
+
+    Args:
+        task: Task id.
+        truth: The ground truth, as distributed.
+        ids: A file of ids, one a line, that restricts the truth.
+        settings: How runs are read and scored.
+
+    Raises:
+        InvalidInput: If the truth or the file of ids has errors; it holds all of them.
+        UsageError: If there is no such task, the task has no scorer yet, or it has not all the options.
+    """
+
+    def __init__(self, task: str, truth: FileName, ids: FileName | None, settings: Settings) -> None:
+        self.card, self.settings = get_task(task), settings
+        self.evaluate = self.card.module("score").evaluate
+        check_run_options(self.card, settings.run_options)
+        self.about_truth = Findings()
+        self.truth_set = read_truth(self.card, truth, ids, self.about_truth)
+        self.inputs = {"truth": _describe(truth)} | ({} if ids is None else {"ids": _describe(ids)})
+
+    def score(self, run: FileName) -> Scored:
+        """Score a run file.
+
+        Raises:
+            InvalidInput: If the run has errors; it holds all of them.
+        """
+        findings = Findings()
+        predictions = read_run(self.card, run, self.truth_set, findings, self.settings.run_options)
+        findings.raise_errors()
+        evaluation: Evaluation = self.evaluate(self.truth_set, predictions)
+        resampled: dict[str, NDArray[np.float64]] = {}
+        if evaluation.resample is not None:
+            units, settings = len(evaluation.units), self.settings
+            resampled = bootstrap_values(evaluation.resample, units, settings.bootstrap, settings.seed)
+        intervals = percentile_intervals(resampled)
+        files = self.inputs | {"run": _describe(run)}
+        inputs = files | {"options": self.settings.to_dict(), "versions": _versions(self.card)}
+        scores = Scores(
+            task=self.card.id,
+            scorer=SCORER_VERSION,
+            primary=self.card.primary.name,
+            metrics=dict(evaluation.metrics),
+            undefined=dict(evaluation.undefined),
+            per_class={name: dict(numbers) for name, numbers in evaluation.per_class.items()},
+            intervals={
+                name: intervals[name] for name, value in evaluation.metrics.items() if name in intervals and value is not None
+            },
+            n=evaluation.n,
+            warnings=(*evaluation.warnings, *_summarise(self.about_truth), *_summarise(findings)),
+            signature=_sign(self.card.id, inputs, files),
+            inputs=inputs,
+        )
+        return Scored(scores, resampled)
+
+
+def check_run_options(card: TaskCard, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UsageError` for options that the task's run reader doesn't take."""
+    known = inspect.signature(card.module("runs").read_run).parameters
+    for name in options:
+        if name not in known:
+            flag = "--" + name.removeprefix("run_").replace("_", "-")
+            raise UsageError(f"runs of {card.id} have no option {flag}")
 
 
 def read_truth(card: TaskCard, truth: FileName, ids: FileName | None, findings: Findings) -> Any:
@@ -138,23 +207,31 @@ def read_ids(path: FileName, findings: Findings) -> dict[str, int]:
 
 
 def read_run(
-    card: TaskCard, run: FileName, truth_set: Any, findings: Findings, run_format: str | None = None
+    card: TaskCard, run: FileName, truth_set: Any, findings: Findings, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Read a run file; everything that is wrong with it goes to the findings.
+
+    Args:
+        card: The task.
+        run: The run file.
+        truth_set: The task's ``TruthSet``.
+        findings: Where faults are reported.
+        options: What the task's ``runs.read_run`` takes beside, by name.
 
     Returns:
         The task's ``Prediction`` of each id that the run has. If there are errors it is not the whole run.
 
     Raises:
-        UsageError: If there is no such format.
+        UsageError: If the task has no such option or run format.
     """
-    options = {} if run_format is None else {"run_format": run_format}
-    predictions: dict[str, Any] = card.module("runs").read_run(Path(run), truth_set, findings, **options)
+    check_run_options(card, options or {})
+    predictions: dict[str, Any] = card.module("runs").read_run(Path(run), truth_set, findings, **(options or {}))
     return predictions
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(file: FileName) -> dict[str, Any]:
     """Name a file by what doesn't change when it is moved."""
+    path = Path(file)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
@@ -167,10 +244,10 @@ def _versions(card: TaskCard) -> dict[str, str]:
     }
 
 
-def _sign(task: str, inputs: Mapping[str, Any], files: Mapping[str, FileName]) -> str:
+def _sign(task: str, inputs: Mapping[str, Any], roles: Iterable[str]) -> str:
     """Say in one line what decides the numbers: the task and its version, the scorer, the files, the options, NumPy."""
     parts = {"version": inputs["versions"]["task"], "scorer": SCORER_VERSION}
-    parts |= {role: inputs[role]["sha256"][:HASH_LENGTH] for role in files}
+    parts |= {role: inputs[role]["sha256"][:HASH_LENGTH] for role in roles}
     parts |= inputs["options"] | {"numpy": inputs["versions"]["numpy"]}
     return "|".join([task, *(f"{name}:{value}" for name, value in parts.items())])
 

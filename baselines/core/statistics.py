@@ -1,4 +1,4 @@
-"""How sure a score is: percentile bootstrap intervals over the units of a task (images, questions, scans, users).
+"""How sure a score is: bootstrap intervals and paired tests over the units of a task (images, questions, scans, users).
 
 A resample is a vector of weights, how often each unit was drawn. A metric that is a function of such weights is evaluated on
 many resamples at once and never reads its input again (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
@@ -6,7 +6,7 @@ many resamples at once and never reads its input again (Efron and Tibshirani, An
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,31 +36,42 @@ def draw_resamples(units: int, resamples: int, seed: int) -> Iterator[Weights]:
         yield generator.multinomial(units, np.full(units, 1 / units), min(step, resamples - start))
 
 
-def bootstrap_intervals(
-    resample: Resample, units: int, resamples: int, seed: int, confidence: float = CONFIDENCE
+def bootstrap_values(resample: Resample, units: int, resamples: int, seed: int) -> dict[str, NDArray[np.float64]]:
+    """Evaluate metrics on resamples; runs on the same units get the same resamples from the same seed, so they are paired.
+
+    Args:
+        resample: Evaluates the metrics on resamples.
+        units: How many units there are; fewer than two give nothing, because they say nothing about the spread.
+        resamples: How many resamples to draw; 0 gives nothing.
+        seed: Seed of the resamples.
+
+    Returns:
+        The values ``(resamples,)`` by metric name, NaN where a resample leaves the metric undefined.
+    """
+    if units < 2 or resamples == 0:
+        return {}
+    blocks = [resample(weights) for weights in draw_resamples(units, resamples, seed)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def percentile_intervals(
+    values: Mapping[str, NDArray[np.float64]], confidence: float = CONFIDENCE
 ) -> dict[str, tuple[float, float]]:
     """Return the percentile bootstrap interval of every metric.
 
     Resamples that leave a metric undefined, such as those without a truth of a rare class, don't count for it.
 
     Args:
-        resample: Evaluates the metrics on resamples.
-        units: How many units there are; fewer than two have no intervals, because they say nothing about the spread.
-        resamples: How many resamples to draw; 0 gives no intervals.
-        seed: Seed of the resamples.
+        values: What :func:`bootstrap_values` gives.
         confidence: Share of the resamples inside an interval.
 
     Returns:
         Lower and upper end by metric name, without the metrics that no resample defines.
 
     >>> answers = resample_means({"accuracy": np.array([1.0, 1.0, 0.0, 1.0])})
-    >>> bootstrap_intervals(answers, units=4, resamples=1000, seed=0)
+    >>> percentile_intervals(bootstrap_values(answers, units=4, resamples=1000, seed=0))
     {'accuracy': (0.25, 1.0)}
     """
-    if units < 2 or resamples == 0:
-        return {}
-    blocks = [resample(weights) for weights in draw_resamples(units, resamples, seed)]
-    values = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     tail = (1 - confidence) / 2
     intervals = {}
     for name, drawn in values.items():
@@ -69,6 +80,46 @@ def bootstrap_intervals(
             low, high = np.quantile(defined, (tail, 1 - tail))
             intervals[name] = (float(low), float(high))
     return intervals
+
+
+def paired_p_value(better: NDArray[np.float64], worse: NDArray[np.float64]) -> float | None:
+    """Return how often chance alone would turn the order of two runs around: a two-sided paired bootstrap test.
+
+    Twice the share of the resamples on which the run with the higher score is not ahead, with one more on each side of the
+    fraction, so that it is never 0 (Efron and Tibshirani, ch. 15; Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, sec. 4.2).
+
+    Args:
+        better: Values ``(R,)`` of the run with the better score on the resamples, higher ones better.
+        worse: Values ``(R,)`` of the other run on the same resamples.
+
+    Returns:
+        A probability above 0 and up to 1; ``None`` if no resample defines both.
+
+    >>> paired_p_value(np.array([0.5, 0.6, 0.7]), np.array([0.4, 0.6, 0.5]))
+    1.0
+    >>> paired_p_value(np.full(999, 0.6), np.full(999, 0.5))
+    0.002
+    """
+    differences = better - worse
+    differences = differences[np.isfinite(differences)]
+    if not len(differences):
+        return None
+    return min(1.0, 2 * (1 + int((differences <= 0).sum())) / (len(differences) + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of several tests so that the chance of any false alarm stays bounded (Holm, Scand. J. Stat. 6, 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def resample_means(values: Mapping[str, NDArray[np.float64]]) -> Resample:

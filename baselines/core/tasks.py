@@ -46,6 +46,7 @@ class TaskCard:
         splits: Names of the splits that can be read and predicted.
         metrics: The metrics, the primary one first.
         run_file: File name of a run, as submitted.
+        secondary: The metric of AIcrowd's second column; none gives 0 there, as the official evaluators do.
         class_metrics: Metrics of single classes, named by what stands before the dot in ``ap50.<class>``.
         classes: Class names by campaign id, where they are known beforehand; readers take the names from the data.
         files: The files as distributed that the readers look for, as paths below the data root.
@@ -61,6 +62,7 @@ class TaskCard:
     splits: tuple[str, ...]
     metrics: tuple[Metric, ...]
     run_file: str
+    secondary: str = ""
     class_metrics: tuple[Metric, ...] = ()
     classes: Mapping[int, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()

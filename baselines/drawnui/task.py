@@ -42,6 +42,7 @@ CARDS = (
         splits=("train", "val", "all", "test"),
         metrics=_METRICS,
         run_file="submission.json",
+        secondary="recall50",
         class_metrics=_CLASS_METRICS,
         classes=WIREFRAME_CLASSES,
         files=(
@@ -61,6 +62,7 @@ CARDS = (
         splits=("train", "val", "all", "test"),
         metrics=_METRICS,
         run_file="submission.json",
+        secondary="recall50",
         class_metrics=_CLASS_METRICS,
         files=(
             "drawnui/screenshot_development_set/train/train_set.json",

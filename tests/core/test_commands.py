@@ -6,6 +6,7 @@ import pytest
 
 from baselines.cli import main
 from baselines.core.results import Scores
+from baselines.core.tasks import all_tasks, get_task
 
 TASK = "drawnui-wireframe"
 BOX = {"box": [0.1, 0.1, 0.2, 0.2], "detectionClass": 16, "detectionString": "button", "score": 1}
@@ -42,6 +43,20 @@ def test_the_example_of_a_card_is_a_valid_run(capsys, tmp_path):
     assert main(["validate", TASK, "--run", str(tmp_path / "run.json"), "--ids", str(tmp_path / "ids.txt")]) == 0
 
 
+@pytest.mark.parametrize("task", [card.id for card in all_tasks().values() if card.has("runs")])
+def test_the_example_of_every_card_is_a_valid_run(task, capsys, tmp_path):
+    card = get_task(task)
+    example = card.module("runs").example_run(card.module("records").truths_of_ids(card.example_ids, task))
+    assert main(["tasks", task]) == 0
+    shown = capsys.readouterr().out
+    assert all(line in shown for line in example.splitlines())
+    run, ids = tmp_path / card.run_file, tmp_path / "ids"
+    run.write_text(example)
+    ids.write_text("\n".join(card.example_ids))
+    assert main(["validate", task, "--run", str(run), "--ids", str(ids)]) == 0
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
+
+
 def test_a_task_without_scorer_is_wrong_usage(capsys, files):
     assert main(["tasks", "coral-annotations"]) == 2
     assert "did you mean coral-annotation?" in capsys.readouterr().err
@@ -68,6 +83,33 @@ def test_validate_tells_a_broken_truth_from_a_broken_run(capsys, files):
     (files / "truth.json").write_text("{")
     assert main(["validate", TASK, "--run", str(files / "run.json"), "--truth", str(files / "truth.json")]) == 1
     assert "truth.json" in capsys.readouterr().err
+
+
+def test_scores_for_platforms(capsys, files):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json"), "--bootstrap", "0"]
+    outputs = ["--codabench", str(files / "codabench.json"), "--aicrowd", str(files / "aicrowd.json")]
+    assert main(["score", TASK, *where, *outputs]) == 0
+    scores = json.loads((files / "codabench.json").read_text())
+    assert scores["recall50"] == 0.75
+    assert all(isinstance(value, float) for value in scores.values())
+    assert json.loads((files / "aicrowd.json").read_text()) == {"score": scores["map50"], "score_secondary": 0.75}
+
+
+def test_a_platform_gets_no_undefined_score(capsys, files):
+    truth = json.loads((files / "truth.json").read_text())
+    (files / "truth.json").write_text(json.dumps([each | {"annotations": []} for each in truth]))
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
+    outputs = ["--json", str(files / "scores.json"), "--codabench", str(files / "codabench.json")]
+    assert main(["score", TASK, *where, *outputs]) == 1
+    assert "SCORES-UNDEFINED map50 is undefined (no box in the truth), and Codabench takes" in capsys.readouterr().err
+    assert not (files / "scores.json").exists()
+    assert not (files / "codabench.json").exists()
+
+
+def test_an_option_that_the_task_does_not_have_is_wrong_usage(capsys, files):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
+    assert main(["score", TASK, *where, "--max-concepts", "5"]) == 2
+    assert "runs of drawnui-wireframe have no option --max-concepts" in capsys.readouterr().err
 
 
 def test_score_prints_a_table_and_writes_scores(capsys, files):

@@ -2,9 +2,23 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
 
 from baselines.core import statistics
-from baselines.core.statistics import bootstrap_intervals, draw_resamples, resample_means
+from baselines.core.statistics import (
+    bootstrap_values,
+    draw_resamples,
+    holm,
+    paired_p_value,
+    percentile_intervals,
+    resample_means,
+)
+
+
+def bootstrap_intervals(resample, units, resamples, seed, **options):
+    return percentile_intervals(bootstrap_values(resample, units, resamples, seed), **options)
 
 
 def test_resamples_draw_as_many_units_as_there_are():
@@ -57,3 +71,32 @@ def test_another_confidence_gives_a_narrower_interval():
     wide = bootstrap_intervals(means, 50, 500, 0)["f1"]
     narrow = bootstrap_intervals(means, 50, 500, 0, confidence=0.5)["f1"]
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_the_p_value_of_two_equal_runs_is_1():
+    values = np.linspace(0, 1, 50)
+    assert paired_p_value(values, values) == 1.0
+
+
+def test_the_p_value_of_a_mean_difference_is_that_of_the_normal_distribution():
+    generator = np.random.default_rng(0)
+    gain = generator.normal(0.08, 1, 1000)
+    worse = generator.normal(0, 1, 1000)
+    means = bootstrap_values(resample_means({"better": worse + gain, "worse": worse}), 1000, 4000, seed=0)
+    z = gain.mean() / (gain.std() / np.sqrt(1000))
+    assert 0.001 < 2 * norm.sf(z) < 0.5
+    assert paired_p_value(means["better"], means["worse"]) == pytest.approx(2 * norm.sf(z), rel=0.25)
+
+
+def test_no_p_value_without_a_resample_that_defines_both():
+    assert paired_p_value(np.array([np.nan, 1.0]), np.array([1.0, np.nan])) is None
+
+
+@given(st.lists(st.floats(0.001, 1), max_size=8))
+def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
+    adjusted = holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+    if p_values:
+        assert min(adjusted) == pytest.approx(min(1.0, min(p_values) * len(p_values)))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from baselines.core.findings import Findings
 from baselines.core.pictures import STYLES
-from baselines.core.statistics import bootstrap_intervals
+from baselines.core.statistics import bootstrap_values, percentile_intervals
 from baselines.drawnui.records import Prediction, Sample, Truth, TruthSet, read_split
 from baselines.drawnui.score import draw, evaluate, trivial_predictions
 from baselines.drawnui.task import MAX_DETECTIONS, WIREFRAME_CLASSES
@@ -70,7 +70,7 @@ def test_without_any_truth_the_scores_are_undefined():
     result = evaluate(TruthSet({"a.jpg": truth("a.jpg")}, {}), {})
     assert result.metrics == {"map50": None, "recall50": None}
     assert result.undefined.keys() == {"map50", "recall50"}
-    assert bootstrap_intervals(result.resample, 5, 10, 0) == {}
+    assert percentile_intervals(bootstrap_values(result.resample, 5, 10, 0)) == {}
 
 
 def everywhere(truth_set, *boxes):
