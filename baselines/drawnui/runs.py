@@ -54,10 +54,12 @@ CODES: dict[str, Code] = {
     "RUN-UNKNOWN-CLASS": Code(_ERROR, "the class name or id is not that of any class", '"detectionString": "Buton"'),
     "RUN-CLASS-MISMATCH": Code(_ERROR, "2021: id and name do not belong together", '15 and "button"'),
     "RUN-SCORE": Code(_ERROR, "the score is not a finite number; outside 0 to 1 it is a warning", '"score": "0.9"'),
-    "RUN-SIZE-MISMATCH": Code(_WARNING, "2021: width or height is not the image's", ""),
-    "RUN-MANY-DETECTIONS": Code(_WARNING, f"more than {MAX_DETECTIONS} boxes in an image", ""),
-    "RUN-DUPLICATE-DETECTION": Code(_WARNING, "the same class and box twice in an image", ""),
-    "RUN-UNCHECKED": Code(_INFO, "class names or boxes can't be checked, since only ids are at hand", ""),
+    "RUN-SIZE-MISMATCH": Code(_WARNING, "2021: width or height is not the image's", "the size of a thumbnail"),
+    "RUN-MANY-DETECTIONS": Code(_WARNING, f"more than {MAX_DETECTIONS} boxes in an image", "all boxes before suppression"),
+    "RUN-DUPLICATE-DETECTION": Code(_WARNING, "the same class and box twice in an image", "two models joined"),
+    "RUN-UNCHECKED": Code(
+        _INFO, "class names or boxes can't be checked, since only ids are at hand", "--ids instead of --truth"
+    ),
     "RUN-TRAILING-SEPARATOR": Code(_ERROR, "2020: nothing between or behind semicolons or commas", "a.jpg;"),
     "RUN-BLOCK": Code(_ERROR, "2020: a block is not a class name, one blank and detections", "a.jpg;button"),
     "RUN-GEOMETRY": Code(_ERROR, "2020: the box is not WIDTHxHEIGHT+XMIN+YMIN", "0.9:5+6+7+8"),
