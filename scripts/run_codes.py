@@ -18,9 +18,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "run-codes.md"
 
 INTRODUCTION = """# What `imageclef validate` can find in a run
 
-Made from the code by `python scripts/run_codes.py`. A code never changes its meaning. `error` makes a run invalid; a `warning` or
-an `info` doesn't. Where the severity depends on the case, the worst is given, and the meaning says so. `imageclef tasks TASK`
-prints a valid run.
+Made from the code by `python scripts/run_codes.py`. A code never changes its meaning. An `error` makes a run invalid; a
+`warning` or an `info` does not. Where the severity depends on the case, the worst is given, and the meaning says so.
+`imageclef tasks TASK` prints a valid run.
 """
 
 
