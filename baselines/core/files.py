@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, TypeVar
 
-from baselines.core.findings import Finding, Findings, Severity, shorten
+from baselines.core.findings import MAX_VALUE_LENGTH, Finding, Findings, Severity, shorten
 
 Prefix = Literal["DATA", "RUN"]
 
@@ -177,13 +177,37 @@ def read_json_records(path: Path, findings: Findings, prefix: Prefix) -> Iterato
         findings: Where faults are reported, also those of the caller; reading stops when they hold ``MAX_ERRORS`` errors.
         prefix: What the codes start with.
     """
-    report = Report(findings, str(path), prefix)
+    yield from _read_json(path, Report(findings, str(path), prefix), _JsonStream.records)
+
+
+def read_json_members(path: Path, findings: Findings, prefix: Prefix) -> Iterator[JsonMember]:
+    """Yield the members of a JSON file that holds one object, decoded one by one.
+
+    Findings: those of :func:`read_text` on files and encodings; ``STRUCTURE`` (in data sets ``FIELDS``) if there is no object;
+    ``JSON`` for what is not JSON, which ends the reading; ``DUPLICATE-KEY`` for a key twice in an object within a member, of
+    which the last one counts. What only the caller can name is left to it: a key of the top level twice gives two members;
+    NaN, infinities, and numbers too large for a float (of which integers of many digits come out as infinities) are in the
+    values, and :meth:`JsonRecord.source` says what was written.
+
+    Args:
+        path: The file.
+        findings: Where faults are reported, also those of the caller; reading stops when they hold ``MAX_ERRORS`` errors.
+        prefix: What the codes start with.
+    """
+    yield from _read_json(path, Report(findings, str(path), prefix), _JsonStream.members)
+
+
+_Record = TypeVar("_Record", bound="JsonRecord")
+
+
+def _read_json(path: Path, report: Report, parts: Callable[[_JsonStream], Iterator[_Record]]) -> Iterator[_Record]:
+    """Yield the parts of a JSON file, each behind its faults."""
     kind = _examine(path, report)
     if kind is None:
         return
     with path.open(encoding=kind.encoding, errors="replace") as file:
         try:
-            for record in _JsonStream(file).records():
+            for record in parts(_JsonStream(file)):
                 for fault in record.faults():
                     fault.tell(report)
                     if report.is_full():
@@ -295,6 +319,7 @@ def _count_line_ends(text: str, before: str) -> int:
 _JSON: dict[Prefix, str] = {"DATA": "JSON", "RUN": "JSON"}
 _STRUCTURE: dict[Prefix, str] = {"DATA": "FIELDS", "RUN": "STRUCTURE"}
 _DUPLICATE: dict[Prefix, str] = {"DATA": "DUPLICATE-KEY", "RUN": "JSON"}
+_DUPLICATE_IN_MEMBER: dict[Prefix, str] = {"DATA": "DUPLICATE-KEY", "RUN": "DUPLICATE-KEY"}
 _NUMBER: dict[Prefix, str] = {"DATA": "NUMBER", "RUN": "JSON"}
 _TOO_LARGE: dict[Prefix, str] = {"DATA": "TOO-LARGE", "RUN": "TOO-LARGE"}
 
@@ -308,12 +333,19 @@ class _Fault(Exception):
     line: int
     value: str = ""
     hint: str = ""
+    id: str = ""
 
     def tell(self, report: Report) -> None:
         """Report it as an error."""
-        report.error(self.rule[report.prefix], self.message, line=self.line, value=self.value, hint=self.hint)
+        rule = self.rule[report.prefix]
+        report.error(rule, self.message, line=self.line, id=self.id, value=self.value, hint=self.hint)
 
 
+_CONTAINERS = {"[": "list", "{": "object"}
+_TOP_LEVELS = {
+    "[": ("a list", "write one list of records: [ {…}, {…} ]"),
+    "{": ("an object", 'write one object: { "id": {…}, "id": {…} }'),
+}
 _LONG_NUMBER = 640  # digits; the lowest limit that Python can be set to
 # Strings that a colon follows are keys; other strings are matched so that nothing in them is taken for a token.
 _TOKENS = re.compile(
@@ -424,49 +456,100 @@ class JsonRecord:
         return [match.start() for match in re.finditer("\n", self._text)]
 
 
+class JsonMember(JsonRecord):
+    """One member of a JSON object.
+
+    Attributes:
+        key: Its key.
+        key_line: The 1-based line of the key.
+    """
+
+    def __init__(self, value: Any, number: int, line: int, text: str, *, is_suspicious: bool) -> None:
+        super().__init__(value, number, line, text, is_suspicious=is_suspicious)
+        self.key, self.key_line = "", line
+
+    def faults(self) -> Iterator[_Fault]:
+        """Yield the keys that occur twice; numbers are left to the caller."""
+        for fault in super().faults():
+            if fault.rule is _DUPLICATE:
+                fault.rule, fault.id = _DUPLICATE_IN_MEMBER, printable(self.key, MAX_VALUE_LENGTH)
+                yield fault
+
+
 class _JsonStream:
-    """Decodes the elements of a list from a window that moves along a text."""
+    """Decodes the elements of a list, or the members of an object, from a window that moves along a text."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
         self.window, self.position, self.line = "", 0, 1
+        self.column = 1  # of the position
         self.is_suspicious = False
         self.decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
 
     def records(self) -> Iterator[JsonRecord]:
-        """Yield the elements; raise :class:`_Fault` where the text can't be read on."""
+        """Yield the elements of a list; raise :class:`_Fault` where the text can't be read on."""
+        for number in self._steps("[", "]"):
+            yield self._record(JsonRecord, number)
+
+    def members(self) -> Iterator[JsonMember]:
+        """Yield the members of an object; raise :class:`_Fault` where the text can't be read on."""
+        for number in self._steps("{", "}"):
+            key_line, key = self.line, self._key()
+            member = self._record(JsonMember, number)
+            member.key, member.key_line = key, key_line
+            yield member
+
+    def _steps(self, opening: str, closing: str) -> Iterator[int]:
+        """Step from element to element, each of which has to be read before the next step; yield their numbers."""
         start = self._next()
-        if start != "[":
-            raise self._no_list(start)
+        if start != opening:
+            raise self._other_top_level(start, opening)
         self._advance(self.position + 1)
         number = 0
-        is_open = self._next() != "]"
+        is_open = self._next() != closing
         while is_open:
-            line, self.is_suspicious = self.line, False
-            value, end = self._decode()
-            text = self.window[self.position : end]
-            self._advance(end)
-            yield JsonRecord(value, number, line, text, is_suspicious=self.is_suspicious)
+            yield number
             number += 1
             is_open = self._next() == ","
             if is_open:
                 self._advance(self.position + 1)
                 self._next()
-            elif self._next() != "]":
-                raise self._syntax_error("expected a comma or the end of the list")
+            elif self._next() != closing:
+                raise self._syntax_error(f"expected a comma or the end of the {_CONTAINERS[opening]}")
         self._advance(self.position + 1)
         if self._next():
-            raise self._syntax_error("there is more behind the end of the list")
+            raise self._syntax_error(f"there is more behind the end of the {_CONTAINERS[opening]}")
 
-    def _no_list(self, start: str) -> _Fault:
+    def _record(self, kind: type[_Record], number: int) -> _Record:
+        line, self.is_suspicious = self.line, False
+        value, end = self._decode()
+        text = self.window[self.position : end]
+        self._advance(end)
+        return kind(value, number, line, text, is_suspicious=self.is_suspicious)
+
+    def _key(self) -> str:
+        """Read a key and the colon behind it."""
+        if self._next() != '"':
+            raise self._syntax_error("expected a key in double quotes")
+        key, end = self._decode()
+        self._advance(end)
+        if self._next() != ":":
+            raise self._syntax_error("expected a colon behind the key")
+        self._advance(self.position + 1)
+        self._next()
+        return str(key)
+
+    def _other_top_level(self, start: str, opening: str) -> _Fault:
+        """Say that the file holds something else than a list or an object, whichever is due."""
         if not start:
             return self._syntax_error("the file holds nothing but white space")
-        if start == "{":
-            hint = "write one list of records: [ {…}, {…} ]; neither COCO's object nor one record per line is meant"
-            return _Fault(_STRUCTURE, "the top level is an object, not a list", self.line, hint=hint)
+        due, hint = _TOP_LEVELS[opening]
+        if start in _CONTAINERS:
+            if opening == "[":
+                hint += "; neither COCO's object nor one record per line is meant"
+            return _Fault(_STRUCTURE, f"the top level is {_TOP_LEVELS[start][0]}, not {due}", self.line, hint=hint)
         if start in '"-0123456789tfn':
-            hint = "write one list of records: [ {…}, {…} ]"
-            return _Fault(_STRUCTURE, "the top level is not a list", self.line, self._excerpt(self.position), hint)
+            return _Fault(_STRUCTURE, f"the top level is not {due}", self.line, self._excerpt(self.position), hint)
         return self._syntax_error("this is no JSON")
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -526,8 +609,15 @@ class _JsonStream:
         return bool(more)
 
     def _advance(self, position: int) -> None:
-        self.line += self.window.count("\n", self.position, position)
+        self.line, self.column = self._place(position)
         self.position = position
+
+    def _place(self, position: int) -> tuple[int, int]:
+        """Return the line and the column of a place in the window at or behind the position."""
+        ends = self.window.count("\n", self.position, position)
+        if not ends:
+            return self.line, self.column + position - self.position
+        return self.line + ends, position - self.window.rfind("\n", self.position, position)
 
     def _next(self) -> str:
         """Skip white space; return the character then at the position, and nothing at the end of the file."""
@@ -545,15 +635,14 @@ class _JsonStream:
 
     def _syntax_error(self, message: str, position: int | None = None) -> _Fault:
         position = self.position if position is None else position
-        line = self.line + self.window.count("\n", self.position, position)
+        line, column = self._place(position)
         excerpt = self._excerpt(position)
-        return _Fault(
-            _JSON, f"not valid JSON: {message}", line, excerpt, _syntax_hint(excerpt, at_end=position >= len(self.window))
-        )
+        hint = _syntax_hint(message, excerpt, at_end=position >= len(self.window))
+        return _Fault(_JSON, f"not valid JSON in column {column}: {message}", line, excerpt, hint)
 
 
-def _syntax_hint(excerpt: str, *, at_end: bool) -> str:
-    """Say what to do about a syntax error, by what stands where it was noticed."""
+def _syntax_hint(message: str, excerpt: str, *, at_end: bool) -> str:
+    """Say what to do about a syntax error, by what is wrong and what stands where it was noticed."""
     if at_end:
         return "the file ends too early: was writing it cut off?"
     if excerpt.startswith(("]", "}", ",")):
@@ -562,13 +651,19 @@ def _syntax_hint(excerpt: str, *, at_end: bool) -> str:
         return "JSON has double quotes; write the file with json.dump"
     if excerpt.startswith(("None", "True", "False")):
         return "JSON has null, true and false; write the file with json.dump"
+    if "comma" in message or "',' delimiter" in message:
+        return "a comma missing?"
     return "write the file with json.dump"
 
 
-def printable(text: str) -> str:
-    r"""Return text with everything that would upset a terminal escaped.
+def printable(text: str, length: int | None = None) -> str:
+    r"""Return text with everything that would upset a terminal escaped, cut behind ``length`` characters of the original.
 
     >>> printable("a\x1b[2J é")
     'a\\x1b[2J é'
+    >>> printable("abcdef", 3)
+    'abc…'
     """
+    if length is not None and len(text) > length:
+        return printable(text[:length]) + "…"
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

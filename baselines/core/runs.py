@@ -141,5 +141,4 @@ def _plain(name: str) -> str:
 
 def _short(name: str) -> str:
     """Return an id as printable text of bounded length."""
-    text = printable(name[:MAX_VALUE_LENGTH])
-    return text if len(name) <= MAX_VALUE_LENGTH else text + "…"
+    return printable(name, MAX_VALUE_LENGTH)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from baselines.core import files
 from baselines.core.files import (
+    read_json_members,
     read_json_records,
     read_text,
     sha256_of,
@@ -91,7 +92,13 @@ def json_records(path, content, prefix="RUN"):
     return list(read_json_records(path, findings, prefix)), findings
 
 
-@pytest.mark.parametrize("reader", [read_text, read_json_records])
+def json_members(path, content, prefix="RUN"):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    findings = Findings()
+    return list(read_json_members(path, findings, prefix)), findings
+
+
+@pytest.mark.parametrize("reader", [read_text, read_json_records, read_json_members])
 @pytest.mark.parametrize("prefix", ["DATA", "RUN"])
 class TestFilesThatCantBeRead:
     def read(self, reader, path, prefix):
@@ -401,6 +408,164 @@ class TestJson:
             assert [record.value for record in records] == json.loads(content)
         for record in records:
             record.source()
+
+
+MEMBERS = """{
+ "a": {"x": 1,
+   "y": [1,
+    2]},
+ "b"
+ :
+ 5,
+ "a": null
+}
+"""
+
+
+class TestJsonMembers:
+    def test_members_with_their_lines_also_of_equal_keys(self, path):
+        members, findings = json_members(path, MEMBERS)
+        assert [(each.number, each.key, each.key_line, each.line, each.value) for each in members] == [
+            (0, "a", 2, 2, {"x": 1, "y": [1, 2]}),
+            (1, "b", 5, 7, 5),
+            (2, "a", 8, 8, None),
+        ]
+        assert len(findings) == 0
+        assert members[0].line_of("y", 1) == 4
+        assert members[0].source("y") == "[1, 2]"
+
+    @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
+    def test_chunks_make_no_difference(self, path, monkeypatch, chunk):
+        content = '{\n"é\\u00e9\\"": [-1.5e-7, true, null], "" \n:\n 12345 ,\n"x":"x"\n,\n"\\ud800":{}}\n\n'
+        whole = [(each.line, each.key_line, each.key, each.value) for each in json_members(path, content)[0]]
+        monkeypatch.setattr(files, "CHUNK", chunk)
+        members, findings = json_members(path, content)
+        assert [(each.line, each.key_line, each.key, each.value) for each in members] == whole
+        assert {each.key: each.value for each in members} == json.loads(content)
+        assert len(findings) == 0
+
+    @pytest.mark.parametrize("content", ["{}", " { } \n", "{\n}"])
+    def test_no_members(self, path, content):
+        members, findings = json_members(path, content)
+        assert members == []
+        assert len(findings) == 0
+
+    @pytest.mark.parametrize("content", ['[{"a": 1}]', "3", '"x"', "null", "-1"])
+    @pytest.mark.parametrize(("prefix", "code"), [("RUN", "RUN-STRUCTURE"), ("DATA", "DATA-FIELDS")])
+    def test_no_object(self, path, content, prefix, code):
+        members, findings = json_members(path, "\n" + content, prefix)
+        assert members == []
+        assert seen(findings) == [(code, 2)]
+
+    @pytest.mark.parametrize(
+        ("content", "line", "column", "hint"),
+        [
+            ("  \n", 2, 1, "too early"),
+            ("<html>", 1, 1, ""),
+            ('{"a": 1,\n', 2, 1, "too early"),
+            ('{"a": 1,\n "b"', 2, 5, "too early"),
+            ('{"a": 1,\n "b":', 2, 6, "too early"),
+            ('{"a": 1,\n "b": {"c": 2', 2, 14, "too early"),
+            ('{"a": 1,\n}', 2, 1, "comma too many"),
+            ('{,"a": 1}', 1, 2, "comma too many"),
+            (
+                '{"a": {"b": 1,}}',
+                1,
+                None,
+                "comma too many",
+            ),  # Python 3.13 names the place of the comma, older ones what follows
+            ('{"a": 1\n "b": 2}', 2, 2, "comma missing"),
+            ('{"a": {"b": 1\n  "c": 2}}', 2, 3, "comma missing"),
+            ("{'a': 1}", 1, 2, "double quotes"),
+            ("{a: 1}", 1, 2, "json.dump"),
+            ("{1: 1}", 1, 2, "json.dump"),
+            ('{"a" 1}', 1, 6, "json.dump"),
+            ('{"a": None}', 1, 7, "null"),
+            ('{"a": 1]', 1, 8, ""),
+            ('{"a": 1}\n}', 2, 1, ""),
+            ('{"a": 1}\n{"b": 2}', 2, 1, ""),
+            ('{"a": "x\ny"}', 1, 9, ""),
+        ],
+    )
+    def test_syntax_errors_have_line_and_column_and_end_the_reading(self, path, content, line, column, hint):
+        (found,) = json_members(path, content)[1]
+        assert (found.code, found.line) == ("RUN-JSON", line)
+        assert "in column " + (f"{column}:" if column else "1") in found.message
+        assert hint in found.hint
+
+    @pytest.mark.parametrize("chunk", [1, 3, 50])
+    def test_columns_dont_depend_on_chunks(self, path, monkeypatch, chunk):
+        monkeypatch.setattr(files, "CHUNK", chunk)
+        line = '  "bbbbbbbbbbbbbbbbbbbbb": [1, 2, 3], "c": {"d": 1 "e": 2}}'
+        (found,) = json_members(path, '{"a": 1,\n' + line)[1]
+        assert found.line == 2
+        assert f"in column {line.index('e')}:" in found.message
+
+    @pytest.mark.parametrize("prefix", ["RUN", "DATA"])
+    def test_keys_that_occur_twice_within_a_member(self, path, prefix):
+        content = '{"u": {"a": {"a": 1},\n"b": NaN,\n"\\u0061": 2},\n"v": {"c": [{"x": 1,\n"x": 2}, {"x": 3}]}, "u": 1}'
+        members, findings = json_members(path, content, prefix)
+        code = f"{prefix}-DUPLICATE-KEY"
+        assert [(each.code, each.line, each.id) for each in findings] == [(code, 3, "u"), (code, 5, "v")]
+        assert members[1].value == {"c": [{"x": 2}, {"x": 3}]}
+
+    def test_numbers_that_are_no_numbers_are_left_to_the_caller(self, path):
+        digits = "9" * (sys.get_int_max_str_digits() + 1)
+        content = f'{{"a": NaN, "b": -Infinity,\n"c": {{"d": 1e999, "e": -{digits}}}}}'
+        members, findings = json_members(path, content)
+        assert len(findings) == 0
+        assert [members[0].source(), members[1].source(), members[2].source("d")] == ["NaN", "-Infinity", "1e999"]
+        assert members[2].value == {"d": float("inf"), "e": float("-inf")}
+        assert len(members[2].source("e")) == 80
+
+    @pytest.mark.parametrize("content", ['{"a":' * 10**5, '{"a": ' + "[" * 10**5 + "]" * 10**5 + "}", "{" * 10**5])
+    def test_absurd_nesting(self, path, content):
+        assert seen(json_members(path, content)[1]) == [("RUN-JSON", 1)]
+
+    def test_too_long_a_member(self, path, monkeypatch):
+        monkeypatch.setattr(files, "MAX_RECORD_LENGTH", 50)
+        monkeypatch.setattr(files, "CHUNK", 8)
+        members, findings = json_members(path, '{"a": 1,\n"b": [' + "1, " * 100 + "1]}")
+        assert [each.value for each in members] == [1]
+        assert seen(findings) == [("RUN-TOO-LARGE", 2)]
+
+    def test_too_long_a_key(self, path, monkeypatch):
+        monkeypatch.setattr(files, "MAX_RECORD_LENGTH", 50)
+        monkeypatch.setattr(files, "CHUNK", 8)
+        members, findings = json_members(path, '{"a": 1,\n"' + "b" * 1000 + '": 1}')
+        assert [each.value for each in members] == [1]
+        assert seen(findings) == [("RUN-JSON", 2)]
+
+    def test_too_many_errors_end_the_reading(self, path, monkeypatch):
+        monkeypatch.setattr(files, "MAX_ERRORS", 3)
+        twice = '{"x": 1, "x": 2}'
+        members, findings = json_members(path, "{" + ", ".join(f'"{number}": {twice}' for number in range(20)) + "}")
+        assert findings.counts == {"RUN-DUPLICATE-KEY": 3, "RUN-TOO-MANY-ERRORS": 1}
+        assert len(members) == 3
+
+    def test_a_byte_order_mark_is_reported_and_read_over(self, path):
+        members, findings = json_members(path, b'\xef\xbb\xbf{"a": 1}')
+        assert [each.value for each in members] == [1]
+        assert seen(findings) == [("RUN-BOM", 1)]
+
+    @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.booleans())),
+           st.sampled_from([None, 1]))  # fmt: skip
+    def test_reads_what_the_standard_library_writes(self, tmp_path_factory, value, indent):
+        path = tmp_path_factory.getbasetemp() / "members.json"
+        members, findings = json_members(path, json.dumps(value, indent=indent))
+        assert {each.key: each.value for each in members} == value
+        assert len(findings) == 0
+
+    @given(st.binary(max_size=100) | st.text(alphabet='[]{}",:0.9eE-+NaInfity\\u \n\r', max_size=60).map(str.encode)
+           | st.text(alphabet='{}",:1a ', max_size=30).map(lambda text: f'{{"a":{text}'.encode()))  # fmt: skip
+    def test_garbage_is_only_ever_a_finding(self, tmp_path_factory, content):
+        path = tmp_path_factory.getbasetemp() / "garbage.json"
+        members, findings = json_members(path, content)
+        if not findings.error_count:
+            expected = json.loads(content)
+            assert repr({each.key: each.value for each in members}) == repr(expected)
+        for member in members:
+            member.source()
 
 
 @pytest.mark.parametrize(("text", "expected"), [("a|1\nb|2\n", "|"), ("a\t1,2\nb\t2\n", "\t"), ("a,1\n", ","), ("?\n", "|")])
