@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,11 +83,14 @@ class IdCheck:
         report: Where faults are reported; the codes are in :data:`ID_CODES`.
         unit: What an id stands for, as in "image".
         entry: What the run should have of each, as in "line".
+        hint: Says what is wrong with an unknown id, where the task knows; if it says nothing, the nearest id is suggested.
     """
 
-    def __init__(self, expected: Collection[str], report: Report, *, unit: str, entry: str) -> None:
+    def __init__(
+        self, expected: Collection[str], report: Report, *, unit: str, entry: str, hint: Callable[[str], str] = lambda _: ""
+    ) -> None:
         self.expected, self.report = expected, report
-        self.unit, self.entry = unit, entry
+        self.unit, self.entry, self.hint = unit, entry, hint
         self.lines: dict[str, int | None] = {}
         self._by_plain: dict[str, str] | None = None
 
@@ -101,7 +104,7 @@ class IdCheck:
             return False
         if name not in self.expected:
             what = f"the {self.unit} is not in the set"
-            self.report.error("UNKNOWN-ID", what, line=line, id=_short(name), hint=self._suggest(name))
+            self.report.error("UNKNOWN-ID", what, line=line, id=_short(name), hint=self.hint(name) or self._suggest(name))
             return False
         self.lines[name] = line
         return True
