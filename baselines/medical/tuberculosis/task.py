@@ -19,6 +19,7 @@ CARDS = (
             Metric("kappa", "Cohen's kappa, unweighted"),
             Metric("accuracy", "share of scans whose type is right"),
         ),
+        secondary="accuracy",
         run_file="run.txt",  # this project's name: the campaign prescribed none that is known
         classes=TYPES,
         example_ids=("TST_0001.nii.gz", "TST_0002.nii.gz"),
