@@ -10,8 +10,9 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ _RECORD_HINT = 'a record is {"file": …, "width": …, "height": …, "annotati
 _BOX_HINT = "write [y, x, height, width], each relative to the image"
 _NUMBERS = frozenset((int, float))
 _LARGEST = 1e300  # sums and products of smaller values are finite
+_SURELY_SMALL = 1e290
 
 
 def _read_record(record: JsonRecord, report: Report) -> Entry | None:
@@ -133,7 +135,9 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
             what = '"annotations" is not a list' if "annotations" in value else 'the record has no "annotations"'
             report.error(structure, what, line=record.line_of("annotations"), id=name, hint=_RECORD_HINT)
         annotations = []
-    kept = [index for index, annotation in enumerate(annotations) if _is_well_formed(annotation, report.prefix)]
+    kept: Sequence[int] = range(len(annotations))
+    if not _are_well_formed(annotations, report.prefix):
+        kept = [index for index in kept if _is_well_formed(annotations[index], report.prefix)]
     if len(kept) < len(annotations):
         _explain(record, name, report)
         annotations = [annotations[index] for index in kept]
@@ -178,8 +182,32 @@ def _is_box(box: object) -> bool:
         return False
 
 
+def _are_well_formed(annotations: list[Any], prefix: Prefix) -> bool:
+    """Whether all annotations are surely well formed, column by column; the fast way for most records."""
+    if set(map(type, annotations)) != {dict}:
+        return not annotations
+    try:
+        boxes = [annotation["box"] for annotation in annotations]
+        class_ids = [annotation["detectionClass"] for annotation in annotations]
+        names = [annotation["detectionString"] for annotation in annotations]
+        scores = [annotation["score"] for annotation in annotations] if prefix == "RUN" else []
+    except KeyError:
+        return False
+    if set(map(type, boxes)) != {list} or set(map(len, boxes)) != {4}:
+        return False
+    numbers = [*chain.from_iterable(boxes), *scores]
+    return (
+        _NUMBERS.issuperset(map(type, numbers))
+        and set(map(type, class_ids)) == {int}
+        and set(map(type, names)) == {str}
+        and -(2**31) < min(class_ids) <= max(class_ids) < 2**31
+        and -_SURELY_SMALL < min(numbers) <= max(numbers) < _SURELY_SMALL
+        and math.isfinite(sum(numbers))  # NaN can hide from the extremes
+    )
+
+
 def _is_well_formed(annotation: Any, prefix: Prefix) -> bool:
-    """Whether an annotation has no fault that :func:`_faults` would find; this is the fast way to know."""
+    """Whether an annotation has no fault that :func:`_faults` would find."""
     return (
         type(annotation) is dict
         and _is_box(annotation.get("box"))

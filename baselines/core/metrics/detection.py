@@ -37,22 +37,25 @@ def box_iou(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2], [1, 1, 1, 2]]).round(3).tolist()
     [[0.333, 1.0, 0.0]]
     """
-    a, b = _as_boxes(left), _as_boxes(right)
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    sides = np.maximum(sides, 0)
-    intersection = sides[..., 0] * sides[..., 1]
-    union = _areas(a)[:, None] + _areas(b)[None] - intersection
-    ious: NDArray[np.float64] = np.zeros_like(intersection)
-    np.divide(intersection, union, out=ious, where=intersection > 0)
-    return ious
+    return _iou(_as_boxes(left)[:, None], _as_boxes(right)[None])
 
 
 def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(boxes, np.float64).reshape(-1, 4)
 
 
+def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the IoU of boxes ``(..., 4)`` that are broadcast against each other."""
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = _areas(a) + _areas(b) - intersection
+    ious: NDArray[np.float64] = np.zeros_like(intersection)
+    np.divide(intersection, union, out=ious, where=intersection > 0)
+    return ious
+
+
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def rank_detections(labels: ArrayLike, scores: ArrayLike, limit: int = MAX_DETECTIONS) -> NDArray[np.int64]:
@@ -143,7 +146,9 @@ def match_boxes(
     """
     kept = rank_detections(labels, scores, limit)
     wanted, found = np.asarray(truth_labels, np.int64), np.asarray(labels, np.int64)[kept]
-    ious = np.where(found[:, None] == wanted, box_iou(_as_boxes(boxes)[kept], truths), 0.0)
+    ious = np.zeros((len(found), len(wanted)))
+    detections, theirs = np.nonzero(found[:, None] == wanted)  # most pairs are of two classes
+    ious[detections, theirs] = _iou(_as_boxes(boxes)[kept][detections], _as_boxes(truths)[theirs])
     return ImageMatches(found, np.asarray(scores, np.float64)[kept], match_detections(ious, threshold), wanted)
 
 
