@@ -180,7 +180,11 @@ class _RunOption(argparse.Action):
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("step", "data"), help="step: the training step; data: the loader alone")
+    parser.add_argument(
+        "what",
+        choices=("step", "data", "score"),
+        help="step: the training step; data: the loader alone; score: reading and scoring runs, which needs no PyTorch",
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="TASK | OVERRIDE", action=_SplitTask, help="a task id, and any key=value of conf/"
     )
@@ -251,8 +255,8 @@ VERBS = {
         "example: imageclef compare vqa --truth answers.txt team1.txt team2.txt team3.txt --format markdown",
     ),
     "bench": Verb(
-        "measure the speed of a recipe's training step or of its data loader",
-        "baselines.training.bench:bench",
+        "measure the speed of a recipe's training step, of its data loader, or of scoring",
+        "baselines.core.bench:bench",
         _bench,
         "example: imageclef bench step drawnui-wireframe preset=demo --json step.json",
     ),

@@ -161,6 +161,7 @@ def test_version(capsys):
         ("bench step", {"what": "step", "task": None, "overrides": [], "json": None}),
         ("bench data vqa", {"what": "data", "task": "vqa", "overrides": [], "json": None}),
         ("bench step preset=demo", {"what": "step", "task": None, "overrides": ["preset=demo"], "json": None}),
+        ("bench score vqa", {"what": "score", "task": "vqa", "overrides": [], "json": None}),
         (
             "bench step a=1 --json f vqa ~b",
             {"what": "step", "task": "vqa", "overrides": ["a=1", "~b"], "json": Path("f")},

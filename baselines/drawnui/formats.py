@@ -136,12 +136,16 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
             report.error(structure, what, line=record.line_of("annotations"), id=name, hint=_RECORD_HINT)
         annotations = []
     kept: Sequence[int] = range(len(annotations))
-    if not _are_well_formed(annotations, report.prefix):
+    if not (are_well_formed := _are_well_formed(annotations, report.prefix)):
         kept = [index for index in kept if _is_well_formed(annotations[index], report.prefix)]
     if len(kept) < len(annotations):
         _explain(record, name, report)
         annotations = [annotations[index] for index in kept]
     boxes = np.array([annotation["box"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    if are_well_formed and report.prefix == "RUN":
+        scores = [annotation["score"] for annotation in annotations]
+    else:
+        scores = [_score(annotation) for annotation in annotations]
     return Entry(
         id=name,
         line=record.line,
@@ -150,7 +154,7 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
         boxes=boxes[:, [1, 0, 3, 2]],
         names=[annotation["detectionString"] for annotation in annotations],
         class_ids=[annotation["detectionClass"] for annotation in annotations],
-        scores=np.array([_score(annotation) for annotation in annotations], dtype=np.float64),
+        scores=np.array(scores, dtype=np.float64),
         locate=lambda index, part: _locate(record, kept[index], part),
     )
 
