@@ -1,0 +1,372 @@
+"""Truths and predictions of the VQA-Med tasks, and the reader of the text files as distributed.
+
+The files come in several layouts that only their content tells apart; the reader says which it took a file for. Texts are kept
+as written: normalising belongs to the score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from baselines.core.files import Report, read_text, sniff_separator, write_atomic
+from baselines.core.findings import Findings, Severity, invalid, shorten
+
+SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
+ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
+
+_SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
+_HEADER_NAMES = frozenset(
+    "id ids image images imageid image_id image-id imageids image_ids img imgid img_id filename file_name name qid".split()
+)
+_QUESTION_WORDS = frozenset(
+    (
+        *"what which where when who whose why how is are was were am do does did can could".split(),
+        *"has have had will would should may might".split(),
+    )
+)
+_COMMA = re.compile(r",(?![ \u00a0])")  # a comma before a blank belongs to the text
+_UNWRITABLE = re.compile("[|\r\n\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is true of one image.
+
+    Attributes:
+        id: Image id, without extension.
+        texts: Reference answers (``vqa``) or reference questions (``vqg``), as written.
+        question: The question that is answered, where the file has it.
+        category: The category of the question, in files of 2019.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    question: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a run says about one image.
+
+    Attributes:
+        id: Image id.
+        texts: One answer (``vqa``), or any number of questions (``vqg``), as written.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSet:
+    """The ground truth of a split: truths by id, and the task, which decides what a run may hold."""
+
+    truths: Mapping[str, Truth]
+    task: str
+
+
+class Layout(StrEnum):
+    """What a file can be; the value says it in words."""
+
+    PAIRS = "questions with an answer each (id|question|answer)"
+    REFERENCES = "reference answers (id|answer|…)"
+    CATEGORIES = "questions and answers as in 2019 (id|category|question|answer#…)"
+    QUESTIONS = "questions (id|question|…)"
+    IDS = "ids alone, one a line"
+    JSON = "JSON"
+
+
+class _Fields(NamedTuple):
+    """How many fields a line has, and where its question and its first text are."""
+
+    least: int
+    most: int | None
+    question: int | None
+    texts: int
+
+
+_FIELDS = {
+    Layout.PAIRS: _Fields(3, 3, 1, 2),
+    Layout.CATEGORIES: _Fields(4, 4, 2, 3),
+    Layout.REFERENCES: _Fields(2, None, None, 1),
+    Layout.QUESTIONS: _Fields(2, None, None, 1),
+}
+
+
+def is_question(text: str) -> bool:
+    """Whether a text looks like a question: by its question mark or its first word.
+
+    >>> is_question("what is abnormal in the mri"), is_question("pulmonary embolism")
+    (True, False)
+    """
+    words = text.split(None, 1)
+    return bool(words) and (text.rstrip().endswith("?") or words[0].lower() in _QUESTION_WORDS)
+
+
+def is_header(name: str) -> bool:
+    """Whether the first field of a file's first line is a column's name."""
+    return name[:80].strip(' \t"').lower().replace(" ", "_") in _HEADER_NAMES
+
+
+def is_writable(text: str) -> bool:
+    """Whether a text can stand in a field: no separator, no line end, no NUL, nothing that UTF-8 can't hold."""
+    return _UNWRITABLE.search(text) is None
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
+    """Read a ground-truth file, whichever of the campaign's layouts it has.
+
+    For ``vqa`` these are reference answers, questions with answers (also with the categories of 2019); for ``vqg`` reference
+    questions, on one line an image or several. Copies with TAB or comma are read, too.
+
+    Args:
+        path: The file.
+        task: ``vqa`` or ``vqg``.
+        findings: Where everything noteworthy is reported, with ``DATA`` codes; errors mean that the truths are not to be used.
+
+    Returns:
+        The truths in the order of the file.
+    """
+    report = Report(findings, str(path), "DATA")
+    separator = sniff_separator(path, SEPARATORS, lambda fields: len(fields) > 1)
+    layout = _sniff_layout(path, separator)
+    if layout is not None and not _is_truth(layout, task, report):
+        return TruthSet({}, task)
+    if separator != SEPARATORS[0]:
+        hint = "commas before a blank are taken as text; better get the original" if separator == "," else ""
+        report.warning("SEPARATOR", "the fields are not separated by |", value=shorten(separator), hint=hint)
+    reader = _Reader(layout or Layout.REFERENCES, task, separator, report)
+    for number, line in read_text(path, findings, "DATA"):
+        reader.read_line(number, line)
+    reader.tell()
+    return TruthSet(reader.truths, task)
+
+
+def _splitter(separator: str) -> Callable[[str], list[str]]:
+    return _COMMA.split if separator == "," else lambda line: line.split(separator)
+
+
+def _sniff_layout(path: Path, separator: str) -> Layout | None:
+    """Return the layout of most of the first lines; ``None`` if there are none."""
+    split = _splitter(separator)
+    found = islice(read_text(path, Findings(), "DATA"), _SNIFFED_LINES)
+    lines = [line[:_SNIFFED_LENGTH] for _, line in found if line.strip()]
+    if not lines:
+        return None
+    if lines[0].lstrip().startswith(("{", "[")):
+        return Layout.JSON
+    counts = Counter(_layout_of(split(line)) for line in (lines[is_header(split(lines[0])[0]) :] or lines))
+    return max(Layout, key=lambda layout: counts[layout])  # of equals the first
+
+
+def _layout_of(fields: list[str]) -> Layout:
+    """Return what a line alone would be taken for."""
+    asks = [is_question(field) for field in fields[1:]]
+    if not asks:
+        return Layout.IDS
+    if asks == [False, True, False]:
+        return Layout.CATEGORIES
+    if len(asks) > 1 and asks[0] and not any(asks[1:]):
+        return Layout.PAIRS
+    return Layout.QUESTIONS if 2 * sum(asks) > len(asks) else Layout.REFERENCES
+
+
+def _is_truth(layout: Layout, task: str, report: Report) -> bool:
+    """Say what the file is taken for, and whether there is a truth of the task in it."""
+    if layout in {Layout.IDS, Layout.JSON} or (task, layout) == ("vqa", Layout.QUESTIONS):
+        wanted = "the reference answers, or questions with answers" if task == "vqa" else "the reference questions"
+        report.error("NO-TRUTH", f"the file holds no truth of {task}: this looks like {layout}", hint=f"give {wanted}, as text")
+        return False
+    report.info("LAYOUT", f"the file is taken for {layout}")
+    if task == "vqg" and layout != Layout.QUESTIONS:
+        hint = "the texts are taken as questions" if layout == Layout.REFERENCES else "answers are left out"
+        report.warning("LAYOUT-UNVERIFIED", "not a layout of the campaign's question files that is known", hint=hint)
+    return True
+
+
+class _Reader:
+    """Collects the truths of a file line by line."""
+
+    def __init__(self, layout: Layout, task: str, separator: str, report: Report) -> None:
+        self.layout, self.task, self.report = layout, task, report
+        self.split = _splitter(separator)
+        self.truths: dict[str, Truth] = {}
+        self.oddities = _Oddities()
+        self._folded: dict[str, str] = {}
+        self._repeated = 0
+        self._is_first = True
+
+    def read_line(self, number: int, line: str) -> None:
+        """Add the truth of one line, or report why there is none."""
+        if not line.strip():
+            self.report.info("BLANK-LINE", "an empty line is skipped", line=number)
+            return
+        fields, is_first, self._is_first = self.split(line), self._is_first, False
+        if is_first and is_header(fields[0]):
+            self.report.warning("HEADER", "the first line is taken for a header and skipped", line=number, value=shorten(line))
+            return
+        truth = self._truth(number, fields)
+        if truth is not None and self._is_new(number, truth):
+            self.truths[truth.id] = truth
+
+    def _truth(self, number: int, fields: list[str]) -> Truth | None:
+        form, name = _FIELDS[self.layout], self._name(number, fields[0])
+        if len(fields) < form.least:
+            expected = f"expected {form.least}{'' if form.most else ' or more'}, as in {self.layout}"
+            what = f"the line has {len(fields)} of its fields" if len(fields) > 1 else "the line has one field"
+            self.report.error("FIELDS", what, line=number, id=shorten_id(name), hint=expected)
+            return None
+        if form.most and len(fields) > form.most:
+            what = f"the line has {len(fields)} fields"
+            hint = f"expected {form.most}, as in {self.layout}: is there a separator inside the question or the answer?"
+            self.report.error("SEPARATOR-IN-FIELD", what, line=number, id=shorten_id(name), hint=hint)
+            return None
+        question = "" if form.question is None else fields[form.question]
+        category = fields[1] if self.layout == Layout.CATEGORIES else ""
+        if self.task == "vqg" and form.question is not None:
+            written, question, category = [question], "", ""
+        else:
+            written = fields[form.texts].split(ALTERNATIVES) if self.layout == Layout.CATEGORIES else fields[form.texts :]
+        texts = tuple(text if self.layout == Layout.PAIRS else text.strip() for text in written if text.strip())
+        if len(texts) < len(written):
+            severity = Severity.WARNING if texts else Severity.ERROR
+            hint = "it is left out" if texts else f"an image without {self._noun} can't be scored"
+            self.report.add(severity, "TEXT-EMPTY", f"an empty {self._noun}", line=number, id=shorten_id(name), hint=hint)
+        for text in written:
+            self.oddities.add(number, text, is_question=self.task == "vqg")
+        return Truth(name, texts, question, category) if texts else None
+
+    @property
+    def _noun(self) -> str:
+        return "answer" if self.task == "vqa" else "question"
+
+    def _name(self, number: int, written: str) -> str:
+        name = written.strip()
+        if name != written:
+            self.report.warning("ID-BLANKS", "blanks around the id are left out", line=number, value=shorten(written))
+        return name
+
+    def _is_new(self, number: int, truth: Truth) -> bool:
+        """Whether the id is new; if not, an error, or (``vqg``) its questions join those that it has."""
+        known = self.truths.get(truth.id)
+        same = self._folded.setdefault(_fold(truth.id), truth.id)
+        if same != truth.id:
+            what = "the id differs from another only in case or extension"
+            self.report.warning("ID-CASE", what, line=number, id=shorten_id(truth.id), value=shorten(same))
+        if known is None:
+            return True
+        if self.task == "vqg":
+            self.truths[truth.id] = replace(known, texts=known.texts + truth.texts)
+            self._repeated += 1
+        else:
+            hint = "keep one of the lines"
+            self.report.error(
+                "ID-DUPLICATE", "the image has an answer already", line=number, id=shorten_id(truth.id), hint=hint
+            )
+        return False
+
+    def tell(self) -> None:
+        """Report what is said once a file."""
+        self.oddities.tell(self.report)
+        if self._repeated:
+            what = f"{self._repeated} lines repeat an id"
+            self.report.info("ID-REPEATED", what, hint="the questions of an image are collected")
+        if self.task == "vqg":
+            for truth in self.truths.values():
+                if len({_plain_text(text) for text in truth.texts}) < len(truth.texts):
+                    hint = "it counts once"
+                    self.report.warning("QUESTION-DUPLICATE", "the same question twice", id=shorten_id(truth.id), hint=hint)
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"\.[a-z]{3,4}$", "", name.lower())
+
+
+def _plain_text(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def shorten_id(name: str) -> str:
+    """Return an id as it may stand in a finding: printable, and not too long."""
+    return name if name.isprintable() and len(name) <= 80 else shorten(name)
+
+
+class _Oddities:
+    """Counts texts that are odd but usable, and says once a file how many there are of each kind and where the first is."""
+
+    _SIGNS = (
+        ("QUOTING", Severity.WARNING, "quotes left over from CSV", re.compile(r'^\s*".*"\s*$|""', re.DOTALL)),
+        (
+            *("ENCODING", Severity.WARNING, "signs of text that was decoded wrongly"),
+            re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac]|[\u4e00-\u9fff\ufffd]"),
+        ),
+        ("TEXT-CHAR", Severity.INFO, "no-break spaces", re.compile("\u00a0")),
+        ("TEXT-CHAR", Severity.INFO, "curly quotes", re.compile("[\u2018-\u201f]")),
+        ("TEXT-CHAR", Severity.INFO, "control characters", re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")),
+        ("TEXT-CHAR", Severity.INFO, "double blanks", re.compile("  ")),
+        ("TEXT-CHAR", Severity.INFO, "outer blanks", re.compile(r"^\s|\s$")),
+        ("TEXT-CHAR", Severity.INFO, "a final period", re.compile(r"\.\s*$")),
+    )
+    _CASE = ("TEXT-CASE", Severity.INFO, "capital letters", re.compile("[A-Z]"))
+    _FORM = ("QUESTION-FORM", Severity.INFO, "no question mark at the end", re.compile(r"[^?\s]\s*$"))
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, Severity, str]] = Counter()
+        self.first: dict[tuple[str, Severity, str], tuple[int, str]] = {}
+
+    def add(self, number: int, text: str, *, is_question: bool) -> None:
+        """Count a text."""
+        for rule, severity, what, sign in (*self._SIGNS, self._FORM if is_question else self._CASE):
+            if sign.search(text):
+                self.counts[rule, severity, what] += 1
+                self.first.setdefault((rule, severity, what), (number, text))
+
+    def tell(self, report: Report) -> None:
+        """Report the counts."""
+        for (rule, severity, what), count in self.counts.items():
+            number, text = self.first[rule, severity, what]
+            message = f"{count} {'text has' if count == 1 else 'texts have'} {what}"
+            report.add(severity, rule, message, line=number, value=shorten(text), hint="kept as written")
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+def truths_of_ids(ids: Iterable[str], task: str) -> TruthSet:
+    """Return truths without texts, to hold a run against ids alone."""
+    return TruthSet({name: Truth(name, ()) for name in ids}, task)
+
+
+def write_truth(path: Path, truth_set: TruthSet) -> None:
+    """Write a ground-truth file, whole or not at all, in the layout that holds the most: references if there are no questions.
+
+    Raises:
+        InvalidInput: If an id or text can't stand in the file, such as one with a separator or without content.
+    """
+    truths = list(truth_set.truths.values())
+    has_questions = any(truth.question for truth in truths)
+    is_2019 = any(truth.category or (truth.question and len(truth.texts) > 1) for truth in truths)
+    lines = []
+    for truth in truths:
+        fields = [truth.id, *truth.texts]
+        if is_2019:
+            fields = [truth.id, truth.category, truth.question, ALTERNATIVES.join(truth.texts)]
+        elif has_questions:
+            fields = [truth.id, truth.question, *truth.texts]
+        texts_fit = truth.texts and all(text.strip() and not (is_2019 and ALTERNATIVES in text) for text in truth.texts)
+        if not (texts_fit and all(map(is_writable, fields))):
+            hint = "a text is not empty and holds no separator and no line end"
+            raise invalid("DATA-TEXT", f"the truth of {shorten(truth.id)} can't be written", file=path, hint=hint)
+        lines.append("|".join(fields) + "\n")
+    write_atomic(path, "".join(lines))
