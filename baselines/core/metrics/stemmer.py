@@ -22,27 +22,27 @@ _PREFIXES = {"gener": 5, "commun": 6, "arsen": 5}  # where R1 starts behind thes
 _KEPT = "sky news howe atlas cosmos bias andes proceed exceed succeed".split()
 _KEPT_WITHOUT_S = "inning outing canning herring earring".split()
 _IRREGULAR = {
-    **{"skis": "ski", "skies": "sky", "dying": "die", "lying": "lie", "tying": "tie"},
-    **{"idly": "idl", "gently": "gentl", "ugly": "ugli", "early": "earli", "only": "onli", "singly": "singl"},
+    **dict(zip("skis skies dying lying tying".split(), "ski sky die lie tie".split(), strict=True)),
+    **{word: word[:-1] for word in ("idly", "gently", "singly")},
+    **{word: word[:-1] + "i" for word in ("ugly", "early", "only")},
     **{word: word for word in (*_KEPT, *_KEPT_WITHOUT_S)},
     **{word + "s": word for word in _KEPT_WITHOUT_S},
     **{word + ending: word for word in ("proceed", "exceed", "succeed") for ending in ("s", "ed", "ing")},
 }
 
-# By suffix, longest first: how many letters go, and what comes instead.
-_Rules = dict[str, tuple[int, str]]
-_STEP_2: _Rules = {
-    **{"ization": (7, "ize"), "ational": (7, "ate"), "fulness": (4, ""), "ousness": (7, "ous"), "iveness": (7, "ive")},
-    **{"tional": (2, ""), "biliti": (6, "ble"), "lessli": (2, "")},
-    **{"entli": (2, ""), "ation": (5, "ate"), "alism": (5, "al"), "aliti": (5, "al"), "ousli": (5, "ous")},
-    **{"iviti": (5, "ive"), "fulli": (2, "")},
-    **{"enci": (1, "e"), "anci": (1, "e"), "abli": (1, "e"), "izer": (4, "ize"), "ator": (4, "ate"), "alli": (4, "al")},
-    **{"bli": (3, "ble"), "ogi": (1, ""), "li": (2, "")},
-}
-_STEP_3: _Rules = {
-    **{"ational": (7, "ate"), "tional": (2, ""), "alize": (3, ""), "icate": (5, "ic"), "iciti": (5, "ic")},
-    **{"ative": (5, ""), "ical": (4, "ic"), "ness": (4, ""), "ful": (3, "")},
-}
+
+def _rules(text: str) -> dict[str, tuple[int, str]]:
+    """Read rules ``suffix:letters that go:what comes instead``, to be tried in this order, which is longest first."""
+    rules = (rule.split(":") for rule in text.split())
+    return {suffix: (int(count), ending) for suffix, count, ending in rules}
+
+
+_STEP_2 = _rules(
+    "ization:7:ize ational:7:ate fulness:4: ousness:7:ous iveness:7:ive tional:2: biliti:6:ble lessli:2: entli:2: ation:5:ate "
+    "alism:5:al aliti:5:al ousli:5:ous iviti:5:ive fulli:2: enci:1:e anci:1:e abli:1:e izer:4:ize ator:4:ate alli:4:al "
+    "bli:3:ble ogi:1: li:2:"
+)
+_STEP_3 = _rules("ational:7:ate tional:2: alize:3: icate:5:ic iciti:5:ic ative:5: ical:4:ic ness:4: ful:3:")
 _STEP_4 = "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic".split()
 
 _State = tuple[str, int, int]  # the word, and the lengths of R1 and R2
@@ -151,7 +151,7 @@ def _ends_short(word: str) -> bool:
 
 def _closes_short(text: str) -> bool:
     """Whether three letters are a consonant, a vowel, and a consonant other than w, x and Y."""
-    before, vowel, after = text
+    before, vowel, after = tuple(text)
     return before not in _VOWELS and vowel in _VOWELS and after not in _VOWELS and after not in "wxY"
 
 

@@ -1,7 +1,7 @@
 """Scores of texts: BLEU as the campaign counts it, and ROUGE-1 (metrics.md M1 and M8).
 
-BLEU (Papineni and others, ACL 2002) of one reference, with orders 1 to 4 of equal weight. NLTK changed at 3.3 what becomes of an
-order without a match; the campaign's numbers need the older way, so both are computed. The cleaning in front of it is the
+BLEU (Papineni and others, ACL 2002) of one reference, with orders 1 to 4 of equal weight. NLTK changed at 3.3 what becomes of
+an order without a match; the campaign's numbers need the older way, so both are computed. The cleaning in front of it is the
 organisers' (VQA-Med 2021): punctuation, stop words, stems.
 """
 
