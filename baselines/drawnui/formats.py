@@ -136,15 +136,14 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
             report.error(structure, what, line=record.line_of("annotations"), id=name, hint=_RECORD_HINT)
         annotations = []
     kept: Sequence[int] = range(len(annotations))
-    if not (are_well_formed := _are_well_formed(annotations, report.prefix)):
+    if not _are_well_formed(annotations, report.prefix):
         kept = [index for index in kept if _is_well_formed(annotations[index], report.prefix)]
     if len(kept) < len(annotations):
         _explain(record, name, report)
         annotations = [annotations[index] for index in kept]
     boxes = np.array([annotation["box"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
-    if are_well_formed and report.prefix == "RUN":
-        scores = [annotation["score"] for annotation in annotations]
-    else:
+    scores = [annotation.get("score", 1) for annotation in annotations]
+    if not _are_small(scores):
         scores = [_score(annotation) for annotation in annotations]
     return Entry(
         id=name,
@@ -201,10 +200,17 @@ def _are_well_formed(annotations: list[Any], prefix: Prefix) -> bool:
         return False
     numbers = [*chain.from_iterable(boxes), *scores]
     return (
-        _NUMBERS.issuperset(map(type, numbers))
+        _are_small(numbers)
         and set(map(type, class_ids)) == {int}
         and set(map(type, names)) == {str}
         and -(2**31) < min(class_ids) <= max(class_ids) < 2**31
+    )
+
+
+def _are_small(numbers: list[Any]) -> bool:
+    """Whether all values are numbers that surely do no harm."""
+    return not numbers or (
+        _NUMBERS.issuperset(map(type, numbers))
         and -_SURELY_SMALL < min(numbers) <= max(numbers) < _SURELY_SMALL
         and math.isfinite(sum(numbers))  # NaN can hide from the extremes
     )

@@ -246,7 +246,7 @@ class _Judge:
             what = f"{len(entry.boxes)} boxes in an image"
             hint = f"only the {MAX_DETECTIONS} of a class with the highest scores count"
             self.report.warning("MANY-DETECTIONS", what, line=entry.line, id=entry.id, hint=hint)
-        rows = list(zip(entry.names, map(tuple, entry.boxes.tolist()), strict=True))
+        rows = list(zip(entry.names, *entry.boxes.T.tolist(), strict=True))
         if len(set(rows)) < len(rows):
             first = {row: index for index, row in reversed(list(enumerate(rows)))}
             repeated = [index for index, row in enumerate(rows) if first[row] != index]
