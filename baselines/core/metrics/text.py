@@ -12,7 +12,7 @@ import re
 import string
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from baselines.core.metrics.stemmer import stem
@@ -93,19 +93,54 @@ def bleu(reference: Sequence[str], candidate: Sequence[str]) -> BleuScores:
     >>> f"{old:.6f} {new:.1e}"
     '0.562341 6.9e-78'
     """
-    if not reference or not candidate:
-        return BleuScores(1.0, 1.0) if not reference and not candidate else BleuScores(0.0, 0.0)
-    logarithms, is_matched = [], []
-    for order in range(1, MAX_ORDER + 1):
-        matches = (_ngrams(reference, order) & _ngrams(candidate, order)).total()
-        if order == 1 and not matches:
-            return BleuScores(0.0, 0.0)
-        is_matched.append(matches > 0)
-        precision = matches / max(1, len(candidate) - order + 1) if matches else sys.float_info.min
-        logarithms.append(math.log(precision) / MAX_ORDER)
-    matched = is_matched.index(False) if False in is_matched else MAX_ORDER
-    brevity = 1.0 if len(candidate) > len(reference) else math.exp(1 - len(reference) / len(candidate))
-    old, new = (brevity * math.exp(math.fsum(kept)) for kept in (logarithms[:matched], logarithms))
+    return _score(_count(reference), _count(candidate))
+
+
+def best_bleu(references: Iterable[Sequence[str]], candidates: Iterable[Sequence[str]]) -> BleuScores:
+    """Compute the largest of each BLEU over all pairs of a reference and a candidate; 0 if there is no pair.
+
+    Args:
+        references: Tokens of each reference.
+        candidates: Tokens of each prediction; each one's n-grams are counted once, and given up before the next one.
+
+    >>> best_bleu(["a b".split(), "c d e f".split()], ["x".split(), "c d e f".split()])
+    BleuScores(bleu=1.0, bleu_nltk33=1.0)
+    """
+    counted = [_count(reference) for reference in references]
+    best = BleuScores(0.0, 0.0)
+    for tokens in candidates:
+        candidate = _count(tokens)
+        for reference in counted:
+            best = BleuScores(*map(max, best, _score(reference, candidate)))
+    return best
+
+
+class _Counted(NamedTuple):
+    """How many tokens a text has, and how often it has each n-gram, by order."""
+
+    length: int
+    ngrams: tuple[Counter[tuple[str, ...]], ...]
+
+
+def _count(tokens: Sequence[str]) -> _Counted:
+    orders = range(1, MAX_ORDER + 1)
+    return _Counted(len(tokens), tuple(Counter(zip(*(tokens[start:] for start in range(n)), strict=False)) for n in orders))
+
+
+def _score(reference: _Counted, candidate: _Counted) -> BleuScores:
+    if not reference.length or not candidate.length:
+        return BleuScores(1.0, 1.0) if reference.length == candidate.length else BleuScores(0.0, 0.0)
+    logarithms: list[float] = []
+    for place, (expected, found) in enumerate(zip(reference.ngrams, candidate.ngrams, strict=True)):
+        matches = sum(min(expected[ngram], found[ngram]) for ngram in expected.keys() & found.keys())
+        if not matches:  # then no higher order has one
+            break
+        logarithms.append(math.log(matches / (candidate.length - place)) / MAX_ORDER)
+    if not logarithms:
+        return BleuScores(0.0, 0.0)
+    unmatched = (MAX_ORDER - len(logarithms)) * [math.log(sys.float_info.min) / MAX_ORDER]
+    brevity = 1.0 if candidate.length > reference.length else math.exp(1 - reference.length / candidate.length)
+    old, new = (brevity * math.exp(math.fsum(kept)) for kept in (logarithms, logarithms + unmatched))
     return BleuScores(old, new)
 
 
@@ -138,7 +173,3 @@ def unigram_f1(reference: Sequence[str], candidate: Sequence[str]) -> float:
     """
     overlap = (Counter(reference) & Counter(candidate)).total()
     return 2 * overlap / (len(reference) + len(candidate)) if overlap else 0.0
-
-
-def _ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
