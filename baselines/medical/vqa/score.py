@@ -1,0 +1,85 @@
+"""The scores of the VQA-Med tasks (spec pages metrics.md M1 and M3, and vqa.md 6), and their trivial runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.core.metrics.answers import matches
+from baselines.core.metrics.text import BleuScores, best_bleu, clean
+from baselines.core.results import Evaluation
+from baselines.core.statistics import resample_means
+from baselines.medical.vqa.records import Prediction, Truth, TruthSet
+from baselines.medical.vqa.runs import MAX_QUESTIONS
+
+_clean = lru_cache(maxsize=1 << 16)(clean)  # answers and questions repeat from image to image
+
+
+def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Evaluation:
+    """Compute ``accuracy`` (``vqa``), ``bleu`` and ``bleu_nltk33``: means over the images, at full precision.
+
+    An answer counts with the best of its image's references, and the questions of an image with the best pair of any of them
+    and any reference; more questions cost nothing. An image without prediction scores 0.
+
+    Args:
+        truth_set: The truths; every image of it counts.
+        predictions: The predictions by image id; images that the truth set doesn't have are not looked at.
+
+    >>> truths = TruthSet({"a": Truth("a", ("acl injury", "torn ligament"))}, "vqa")
+    >>> evaluate(truths, {"a": Prediction("a", ("Torn ligament.",))}).metrics["accuracy"]
+    1.0
+    """
+    truths = truth_set.truths
+    pairs = [(truth, predictions.get(name)) for name, truth in truths.items()]
+    missing = sum(prediction is None for _, prediction in pairs)
+    values: dict[str, NDArray[np.float64]] = {}
+    if truth_set.task == "vqa":
+        values["accuracy"] = np.array([_is_right(*pair) for pair in pairs], dtype=np.float64)
+    scores = np.array([_best_bleu(*pair) for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    values |= {"bleu": scores[:, 0], "bleu_nltk33": scores[:, 1]}
+    if not truths:
+        return Evaluation(dict.fromkeys(values), dict.fromkeys(values, "no image in the truth"), ())
+    metrics = {name: float(mine.mean()) for name, mine in values.items()}
+    warnings = _warnings(predictions[name] for name in truths if name in predictions) if truth_set.task == "vqg" else ()
+    return Evaluation(metrics, {}, tuple(truths), missing, resample=resample_means(values), warnings=warnings)
+
+
+def _is_right(truth: Truth, prediction: Prediction | None) -> bool:
+    return prediction is not None and any(matches(answer, truth.texts) for answer in prediction.texts[:1])
+
+
+def _best_bleu(truth: Truth, prediction: Prediction | None) -> BleuScores:
+    if prediction is None:
+        return BleuScores(0.0, 0.0)
+    # A set: cleaned alike is scored alike, and a run may repeat itself a hundred thousand times.
+    return best_bleu([_clean(text) for text in truth.texts], {_clean(text) for text in prediction.texts})
+
+
+def _warnings(predictions: Iterable[Prediction]) -> tuple[str, ...]:
+    """Say how many questions a run asks, if they are many: the score rises with their number alone."""
+    counts = [len(prediction.texts) for prediction in predictions]
+    many = sum(count > MAX_QUESTIONS for count in counts)
+    if not many:
+        return ()
+    what = f"{many} images have more than {MAX_QUESTIONS} questions, up to {max(counts)}"
+    return (f"{what}: bleu is that of an image's best pair of question and reference, so it rises with their number",)
+
+
+def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:
+    """Predict the most frequent answer, or the most frequent questions, for every image: what looks at no image scores.
+
+    Args:
+        train: The truths to count.
+        test: The images to predict; their texts are not looked at.
+
+    Returns:
+        One answer, or at most ``MAX_QUESTIONS`` questions, the same for all; of equally frequent ones the first by alphabet.
+    """
+    counts = Counter(text for truth in train.truths.values() for text in truth.texts)
+    ranked = sorted(counts, key=lambda text: (-counts[text], text))
+    texts = tuple(ranked[: 1 if test.task == "vqa" else MAX_QUESTIONS])
+    return {name: Prediction(name, texts) for name in test.truths} if texts else {}
