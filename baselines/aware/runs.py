@@ -50,7 +50,7 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
         The predictions that are in order, by user, in the order of the file. If there are errors it is not the whole run.
     """
     report = Report(findings, str(path), "RUN")
-    ids = IdCheck(truth_set.truths, report, unit="user", entry="entry")
+    ids = IdCheck(truth_set.truths, report, unit="user", entry="record")
     predictions: dict[str, Prediction] = {}
     columns: dict[str, list[float]] = {key: [] for key in SITUATIONS}
     for member in read_json_members(path, findings, "RUN"):
