@@ -4,6 +4,8 @@ Matching detections with truths is done once, image by image. What it leaves, a 
 every number again on any resample of the images, so that a bootstrap never matches twice:
 
     boxes → match_boxes, per image → DetectionStatistics, of the set → evaluate(weights), per resample
+
+What else than boxes is detected, such as masks, comes with its own IoU: rank_detections, the IoU, then match_ranked.
 """
 
 from __future__ import annotations

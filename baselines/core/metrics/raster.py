@@ -1,0 +1,341 @@
+"""Which pixels a polygon covers, counted as the coral organisers count them, and what such masks have in common (M7 and M6).
+
+A mask is kept as runs of pixels, never as a bitmap: a ring on an image of 12 million pixels is a few thousand numbers. Many
+masks are made at once, each in a *plane* of its own:
+
+    rings → rasterise → Masks → mask_iou                    of every ring by itself, for the average precision
+                              → compare_classes             of all rings of a class together, for the pixel IoU
+
+The fill rule is that of OpenCV's ``fillPoly``: outlines are drawn as lines, and what is inside by the even-odd rule is filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_COORDINATE = 1 << 24  # with larger ones a slope times a height might not fit into 64 bits
+MAX_SIDE = 1 << 16
+BLOCK = 1 << 20  # pairs of an edge and a row that are worked on at a time: some 100 MB
+
+_ONE = 1 << 16  # crossings have 16 fractional bits
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Sets of pixels, one in each plane, as runs in row-major order: the pixel at column x of row y is ``y * width + x``.
+
+    Attributes:
+        starts: ``(K,)`` first pixels of the runs, ascending within a plane.
+        ends: ``(K,)`` the pixels behind their last ones; the runs of a plane neither overlap nor touch.
+        offsets: ``(planes + 1,)``: the runs of plane i are those from ``offsets[i]`` up to ``offsets[i + 1]``.
+    """
+
+    starts: Integers
+    ends: Integers
+    offsets: Integers
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def planes(self) -> Integers:
+        """The plane of every run, ``(K,)``."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def areas(self) -> Integers:
+        """The number of pixels in every plane, ``(planes,)``."""
+        return _sums(self.ends - self.starts, self.offsets)
+
+    def take(self, planes: Integers) -> Masks:
+        """Return the masks of some planes."""
+        counts = np.diff(self.offsets)[planes]
+        runs = ranges(self.offsets[planes], counts)
+        return Masks(self.starts[runs], self.ends[runs], _offsets(counts))
+
+    def pixels(self, plane: int) -> Integers:
+        """Return the positions of all pixels in a plane, ascending."""
+        runs = slice(self.offsets[plane], self.offsets[plane + 1])
+        return ranges(self.starts[runs], self.ends[runs] - self.starts[runs])
+
+
+def rasterise(points: ArrayLike, offsets: ArrayLike, planes: ArrayLike, count: int, size: tuple[int, int]) -> Masks:
+    """Fill rings, each in its plane; rings in one plane are filled together.
+
+    A pixel counts if the outline of a ring runs through it, or if it is inside by the even-odd rule: where two rings of a plane
+    overlap, their insides cancel each other and their outlines stay. Pixels outside the image don't count, whatever the
+    coordinates; that costs no more than a ring that fills the image. A ring of one point is a pixel, one of two a line.
+
+    Args:
+        points: ``(P, 2)`` integers x, y of all rings, one ring after the other; at most ``MAX_COORDINATE`` away from 0.
+        offsets: ``(rings + 1,)``: the points of ring i are those from ``offsets[i]`` up to ``offsets[i + 1]``.
+        planes: ``(rings,)`` the plane of each ring.
+        count: How many planes there are; some may have no ring.
+        size: Width and height of the image in pixels.
+
+    Raises:
+        ValueError: If a coordinate or a side is too large.
+
+    >>> square = [[100, 100], [199, 100], [199, 199], [100, 199]]
+    >>> rasterise(square, [0, 4], [0], 1, (4032, 3024)).areas.tolist()
+    [10000]
+    >>> rasterise(square * 2, [0, 4, 8], [0, 0], 1, (4032, 3024)).areas.tolist()
+    [396]
+    """
+    corners = np.asarray(points, np.int64).reshape(-1, 2)
+    if len(corners) and not -MAX_COORDINATE <= corners.min() <= corners.max() <= MAX_COORDINATE:
+        raise ValueError(f"a coordinate is more than {MAX_COORDINATE} away from 0")
+    if not 0 < min(size) <= max(size) <= MAX_SIDE:
+        raise ValueError(f"an image of {size[0]}x{size[1]} pixels")
+    width, height = size
+    edges = _Edges.of(corners, np.asarray(offsets, np.int64), np.asarray(planes, np.int64), height)
+    starts, ends = [], []
+    for block in edges.blocks(height):
+        block_starts, block_ends = _merge(*_runs(block, width, height))
+        starts.append(block_starts)
+        ends.append(block_ends)
+    # Only here, behind the blocks, may runs of two of them touch: where a plane was divided between two rows.
+    start, end = _merge(_joined(starts), _joined(ends))
+    stride = width * height + 1
+    plane = start // stride
+    run_offsets = np.searchsorted(plane, np.arange(count + 1))
+    return Masks(start - plane * stride, end - plane * stride, run_offsets.astype(np.int64))
+
+
+def mask_iou(left: Masks, right: Masks, wanted: ArrayLike) -> NDArray[np.float64]:
+    """Return the intersection over union of pairs of masks.
+
+    Args:
+        left: N masks.
+        right: M masks of images of the same size.
+        wanted: ``(N, M)`` bool, the pairs to look at.
+
+    Returns:
+        ``(N, M)`` in [0, 1], with 0 for the other pairs.
+
+    >>> masks = rasterise([[0, 0], [9, 0], [9, 9], [0, 9], [5, 0], [14, 0], [14, 9], [5, 9]], [0, 4, 8], [0, 1], 2, (20, 20))
+    >>> mask_iou(masks, masks, [[True, True], [False, True]]).round(3).tolist()
+    [[1.0, 0.333], [0.0, 1.0]]
+    """
+    pairs = np.asarray(wanted, np.bool_)
+    ious = np.zeros((len(left), len(right)))
+    areas, others = left.areas, right.areas
+    for column in np.flatnonzero(pairs.any(0)).tolist():
+        rows = np.flatnonzero(pairs[:, column])
+        shared = _shared_pixels(left.take(rows), right, column)
+        ious[rows, column] = shared / np.maximum(areas[rows] + others[column] - shared, 1)
+    return ious
+
+
+def compare_classes(left: Masks, right: Masks) -> tuple[Integers, Integers]:
+    """Count the pixels of each class in two images, where every class has a plane and a later one covers an earlier one.
+
+    Args:
+        left: C masks, at most 31.
+        right: C masks of an image of the same size.
+
+    Returns:
+        For every class ``(C,)``: the pixels that have it in both images, and those that have it in at least one.
+
+    >>> square = [[0, 0], [9, 0], [9, 9], [0, 9]]
+    >>> both, first = (rasterise(square * len(p), np.arange(len(p) + 1) * 4, p, 2, (20, 20)) for p in ([0, 1], [0]))
+    >>> [counts.tolist() for counts in compare_classes(both, first)]
+    [[0, 0], [100, 100]]
+    """
+    classes = len(left)
+    # A sweep over the pixels: each run sets the bit of its class where it starts and takes it back where it ends.
+    bits = np.concatenate([1 << left.planes, 1 << (right.planes + classes)])
+    positions = np.concatenate([left.starts, right.starts, left.ends, right.ends])
+    order = np.argsort(positions, kind="stable")
+    state = np.concatenate([bits, -bits])[order].cumsum()[:-1]
+    lengths = np.diff(positions[order])
+    seen = (_highest_bit(state & ((1 << classes) - 1)), _highest_bit(state >> classes))  # -1 where there is no class
+    same = seen[0] == seen[1]
+    shared = _count(seen[0][same], lengths[same], classes)
+    return shared, _count(seen[0], lengths, classes) + _count(seen[1], lengths, classes) - shared
+
+
+def ranges(starts: Integers, counts: Integers) -> Integers:
+    """Return the integers ``start, start + 1, …`` of several ranges, one range after the other.
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    first = _offsets(counts)
+    return np.arange(first[-1]) + np.repeat(starts - first[:-1], counts)
+
+
+# -------------------------------------------------------------------------------------------------------------- filling
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """The edges of rings that cross rows of the image, plane by plane.
+
+    Attributes:
+        plane: ``(E,)``.
+        ends: ``(E, 4)`` x, y of the end with the smaller x, and of the other one.
+        top: ``(E,)`` first row of the edge within the image.
+        bottom: ``(E,)`` last one.
+    """
+
+    plane: Integers
+    ends: Integers
+    top: Integers
+    bottom: Integers
+
+    @classmethod
+    def of(cls, points: Integers, offsets: Integers, planes: Integers, height: int) -> _Edges:
+        """Return the edges of rings, from every point to the next one and from the last to the first."""
+        following = np.arange(1, len(points) + 1)
+        filled = offsets[1:] > offsets[:-1]
+        following[offsets[1:][filled] - 1] = offsets[:-1][filled]
+        ends = np.hstack([points, points[following]])
+        ends = np.where(ends[:, :1] > ends[:, 2:3], ends[:, [2, 3, 0, 1]], ends)
+        plane = np.repeat(planes, np.diff(offsets))
+        top = np.maximum(np.minimum(ends[:, 1], ends[:, 3]), 0)
+        bottom = np.minimum(np.maximum(ends[:, 1], ends[:, 3]), height - 1)
+        kept = np.flatnonzero(top <= bottom)
+        kept = kept[np.argsort(plane[kept], kind="stable")]
+        return cls(plane[kept], ends[kept], top[kept], bottom[kept])
+
+    def blocks(self, height: int) -> Iterator[_Edges]:
+        """Divide the edges among blocks of limited work: whole planes as long as that works, else bands of rows of one."""
+        work = np.cumsum(self.bottom - self.top + 1)
+        done = start = 0
+        while start < len(work):
+            stop = int(np.searchsorted(work, done + BLOCK, side="right"))
+            if stop < len(work):  # back to where the plane starts
+                stop = int(np.searchsorted(self.plane, self.plane[stop]))
+            if stop > start:
+                yield self.select(slice(start, stop))
+            else:  # this plane alone is too much
+                stop = int(np.searchsorted(self.plane, self.plane[start], side="right"))
+                yield from self.select(slice(start, stop)).bands(height)
+            done, start = int(work[stop - 1]), stop
+
+    def bands(self, height: int) -> Iterator[_Edges]:
+        """Divide the edges of one plane among bands of rows."""
+        step = max(1, BLOCK // len(self.plane))
+        for first in range(0, height, step):
+            top, bottom = np.maximum(self.top, first), np.minimum(self.bottom, first + step - 1)
+            kept = top <= bottom
+            yield _Edges(self.plane[kept], self.ends[kept], top[kept], bottom[kept])
+
+    def select(self, which: slice) -> _Edges:
+        """Return some of the edges."""
+        return _Edges(self.plane[which], self.ends[which], self.top[which], self.bottom[which])
+
+
+def _runs(edges: _Edges, width: int, height: int) -> tuple[Integers, Integers]:
+    """Return the runs of pixels of outlines and insides, in no order.
+
+    The planes stand one behind the other, with a pixel between them, so that runs of two planes never touch.
+    """
+    rows_of_edge = edges.bottom - edges.top + 1
+    y = ranges(edges.top, rows_of_edge)
+    edge = np.repeat(np.arange(len(edges.plane)), rows_of_edge)
+    row = edges.plane[edge] * height + y
+    outline = _outline(edges.ends, edge, y)
+    inside = _inside(edges.ends, edge, y, row, width)
+    rows = np.concatenate([row, inside[0]])
+    left = np.maximum(np.concatenate([outline[0], inside[1]]), 0)
+    right = np.minimum(np.concatenate([outline[1], inside[2]]), width - 1)
+    kept = left <= right
+    first = rows * width + rows // height
+    return (first + left)[kept], (first + right + 1)[kept]
+
+
+def _outline(ends: Integers, edge: Integers, y: Integers) -> tuple[Integers, Integers]:
+    """Return the first and the last column of the line along an edge in a row (M7 step 5a, without stepping).
+
+    After k steps along the longer axis, of which there are M, the line has made n = ceil((2mk - M) / 2M) of the m steps along
+    the other. A row is one step of a steep line; of a flat one it holds all k with the same n.
+    """
+    x0, y0, x1, y1 = ends.T
+    across, down = x1 - x0, np.abs(y1 - y0)
+    is_flat = (across >= down)[edge]
+    longer, shorter = np.maximum(across, down)[edge], np.minimum(across, down)[edge]
+    step = np.abs(y - y0[edge])
+    steep = -((longer - 2 * shorter * step) // (2 * np.maximum(longer, 1)))
+    halves = 2 * np.maximum(shorter, 1)
+    first = np.where(shorter > 0, longer * (2 * step - 1) // halves + 1, 0)
+    last = np.where(shorter > 0, longer * (2 * step + 1) // halves, longer)
+    left = np.where(is_flat, np.maximum(first, 0), steep)
+    right = np.where(is_flat, np.minimum(last, longer), steep)
+    return x0[edge] + left, x0[edge] + right
+
+
+def _inside(ends: Integers, edge: Integers, y: Integers, row: Integers, width: int) -> tuple[Integers, Integers, Integers]:
+    """Return row, first and last column of what lies between the crossings of each row, taken in pairs (M7 steps 5b and 5c)."""
+    x0, y0, x1, y1 = np.where(ends[:, 1:2] <= ends[:, 3:4], ends, ends[:, [2, 3, 0, 1]]).T
+    across = (x1 - x0) * _ONE
+    slope = np.sign(across) * (np.abs(across) // np.maximum(y1 - y0, 1))  # cut toward zero
+    crosses = np.flatnonzero(y < y1[edge])  # an edge crosses the rows above its lower end; a horizontal one none
+    edge, y, row = edge[crosses], y[crosses], row[crosses]
+    crossing = x0[edge] * _ONE + slope[edge] * (y - y0[edge])
+    # Beyond the image it doesn't matter where: so row and crossing fit into one number, which is faster to sort than two.
+    span = (width + 2) * _ONE
+    lowest = int(row.min()) if len(row) else 0
+    keys = np.sort((row - lowest) * span + np.clip(crossing, -_ONE, width * _ONE) + _ONE)
+    rows, places = np.divmod(keys, span)  # an even number in every row, because rings are closed
+    places -= _ONE
+    return rows[::2] + lowest, -(-places[::2] // _ONE), places[1::2] // _ONE
+
+
+def _merge(starts: Integers, ends: Integers) -> tuple[Integers, Integers]:
+    """Return the union of runs as runs that are in order and neither overlap nor touch."""
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    is_first = np.ones(len(starts), np.bool_)
+    is_first[1:] = starts[1:] > ends[:-1]
+    return starts[is_first], ends[np.roll(is_first, -1)]
+
+
+# ------------------------------------------------------------------------------------------------------------- counting
+
+
+def _shared_pixels(masks: Masks, others: Masks, plane: int) -> Integers:
+    """Return how many pixels each mask has in common with one plane of others, ``(len(masks),)``."""
+    runs = slice(others.offsets[plane], others.offsets[plane + 1])
+    starts, ends = others.starts[runs], others.ends[runs]
+    before = _offsets(ends - starts)
+
+    def count_below(positions: Integers) -> Integers:
+        index = np.searchsorted(starts, positions) - 1  # the run that starts below, if any
+        behind = np.minimum(positions, ends[index]) - starts[index]
+        return np.where(index < 0, 0, before[index] + behind)
+
+    if not len(starts):
+        return np.zeros(len(masks), np.int64)
+    return _sums(count_below(masks.ends) - count_below(masks.starts), masks.offsets)
+
+
+def _highest_bit(values: Integers) -> Integers:
+    """Return the number of the highest bit that is set, -1 for 0; exact for the values below 2**53."""
+    return np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+
+
+def _count(classes: Integers, lengths: Integers, count: int) -> Integers:
+    return np.bincount(classes + 1, lengths, count + 1)[1:].astype(np.int64)
+
+
+def _offsets(counts: Integers) -> Integers:
+    """Return where each of several lists starts when they stand one behind the other, and where the last one ends."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _sums(values: Integers, offsets: Integers) -> Integers:
+    """Return the sum of each list."""
+    before = _offsets(values)
+    return before[offsets[1:]] - before[offsets[:-1]]
+
+
+def _joined(arrays: list[Integers]) -> Integers:
+    return np.concatenate([np.zeros(0, np.int64), *arrays])
