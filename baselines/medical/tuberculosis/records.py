@@ -158,7 +158,7 @@ def _looks_like_a_row(fields: list[str]) -> bool:
 def _read_row(line: str, separator: str, number: int, report: Report) -> Truth | None:
     """Read one line; ``None``, with an error, if it is not a scan and its class."""
     if line.count(separator) != 1:
-        what, hint = f"{line.count(separator) + 1} fields", f"a line is FILE{separator}CLASS, as in TrainSet_metaData.csv"
+        what, hint = f"{line.count(separator) + 1} fields", "a line is FILE,CLASS, as in TrainSet_metaData.csv"
         report.error("FIELDS", what, line=number, value=shorten(line), hint=hint)
         return None
     name, label_text = (_unwrap(field, number, report) for field in line.split(separator))

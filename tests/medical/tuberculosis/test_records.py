@@ -87,6 +87,12 @@ def test_errors(read, row, code, message):
     assert len(str(found)) < 500
 
 
+def test_separators_and_names_are_shown_in_print(read):
+    findings = read("\x01\t1\n\x01\t2\n\x01\n")[1]
+    assert {finding.code for finding in findings} >= {"DATA-SEPARATOR", "DATA-LABEL-CONFLICT", "DATA-FIELDS"}
+    assert all(str(finding).isprintable() for finding in findings)
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     findings = Findings()
     assert read_truth(tmp_path / "no", "tuberculosis", findings).truths == {}
