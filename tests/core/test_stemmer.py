@@ -12,8 +12,8 @@ from baselines.core.metrics.stemmer import stem
 
 SUFFIXES = (
     "ization ational fulness ousness iveness tional biliti lessli entli ation alism aliti ousli iviti fulli enci anci abli "
-    "izer ator alli bli ogi li alize icate iciti ative ical ness ful ement ance ence able ible ment ant ent ism ate iti ous ive ize "
-    "ion al er ic e l ll ed ing eed eedly edly ingly s sses ied ies us ss 's ' 's' y ly at bl iz tt"
+    "izer ator alli bli ogi li alize icate iciti ative ical ness ful ement ance ence able ible ment ant ent ism "
+    "ate iti ous ive ize ion al er ic e l ll ed ing eed eedly edly ingly s sses ied ies us ss 's ' 's' y ly at bl iz tt"
 ).split()
 
 
