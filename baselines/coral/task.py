@@ -16,6 +16,10 @@ SUBSTRATES = dict(
     )
 )
 
+IMAGE_SIZE = (4032, 3024)  # all images that are known; the annotation files don't say, and that all have it is not verified
+MAX_DETECTIONS = 300  # per image and substrate; further ones don't count for the average precision
+MAX_POINTS = 500  # of a ring in a run
+
 _METRICS = (
     Metric("map50", "mean over substrates of the average precision at IoU 0.5"),
     Metric("recall50", "mean over substrates of the recall at IoU 0.5"),
