@@ -294,7 +294,7 @@ def _bare_id(name: str) -> str:
 
 
 def _fits_concepts(fields: list[str]) -> bool:
-    return len(fields) == 2 and _FIRST_CONCEPT.match(fields[1].lstrip('"')) is not None
+    return len(fields) == 2 and _fits_caption(fields) and _FIRST_CONCEPT.match(fields[1].lstrip('"')) is not None
 
 
 def _fits_caption(fields: list[str]) -> bool:

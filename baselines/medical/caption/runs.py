@@ -165,20 +165,22 @@ class _Judge:
         return Prediction(name, caption=content)
 
     def _concepts(self, name: str, field: str, number: int) -> tuple[str, ...]:
-        """Return the concepts of a line, without repeats."""
+        """Return the concepts of a line, without repeats and those beyond the greatest number, which are not looked at."""
         shown = _shown(name)
         if not field.strip():
             hint = "the image scores 0 if it has a concept"
             self.report.warning("NO-CONCEPT", "the image has no concept", line=number, id=shown, hint=hint)
             return ()
+        count = field.count(";") + 1
+        if count > self.max_concepts:
+            what, hint = f"{count} concepts", f"an image may have {self.max_concepts}: keep the surest"
+            self.report.error("TOO-MANY-CONCEPTS", what, line=number, id=shown, hint=hint)
+            field = ";".join(field.split(";", self.max_concepts)[: self.max_concepts])  # the rest may be huge
         concepts, empty = split_concepts(field)
         if empty:
             what = f"{empty} empty concept{'s' if empty > 1 else ''}"
             hint = "write ; between two concepts only"
             self.report.error("EMPTY-CONCEPT", what, line=number, id=shown, value=shorten(field), hint=hint)
-        if len(concepts) > self.max_concepts:
-            what, hint = f"{len(concepts)} concepts", f"an image may have {self.max_concepts}: keep the surest"
-            self.report.error("TOO-MANY-CONCEPTS", what, line=number, id=shown, hint=hint)
         self._tell_form(shown, field, number)
         return tuple(self._distinct(shown, concepts, number))
 

@@ -116,7 +116,7 @@ WORST = {
     "empty": lambda _: {},
     "nothing in every image": lambda truths: {name: Prediction(name) for name in truths.truths},
     "something else": lambda truths: {name: Prediction(name, ("C9",), "zebra") for name in truths.truths},
-    "of other images": lambda truths: {"zz": Prediction("zz", ("C1", "C4"), "chest x-ray")},
+    "of other images": lambda _: {"zz": Prediction("zz", ("C1", "C4"), "chest x-ray")},
     "turned around": lambda truths: {
         name: Prediction(name, other.concepts, other.caption)
         for name, other in zip(truths.truths, [*truths.truths.values()][1:] + [*truths.truths.values()][:1], strict=True)
