@@ -97,7 +97,7 @@ PLANTED = [
     *one("RUN-EMPTY-ANSWER", *map(with_first, ("synpic1|", "synpic1| ", "synpic1|\u00a0\t"))),
     *one("RUN-EMPTY-QUESTION", *map(with_first, ("synpic1|", "synpic1||", "synpic1| |\u00a0| ")), task="vqg"),
     *one("RUN-BLANK-QUESTION", *map(with_first, ("synpic1|is it?|", "synpic1||is it?", "synpic1|is it?| |b?")), task="vqg"),
-    *one("RUN-DUPLICATE-QUESTION", *map(with_first, ("synpic1|is it an image?|Is it an image?", "synpic1|an image?|THE images!?")),
+    *one("RUN-DUPLICATE-QUESTION", *map(with_first, ("synpic1|is it an image?|Is it an image?", "synpic1|image?|THE images!?")),
          task="vqg"),
     *one("RUN-MANY-QUESTIONS", with_first(f"synpic1|{MANY}"), task="vqg"),
     *one("RUN-NOT-A-QUESTION", with_first("synpic1|is it a ct"), with_first("synpic1|mass?|liver ? ?x"), task="vqg"),
