@@ -222,7 +222,7 @@ class _Reader:
             self.report.warning("ID-NO-IMAGE", "the image is missing", line=self.lines[name], id=_shown(name), hint=hint)
         without = sorted(self.images - self.truths.keys())
         if without and len(self.folders) == 1:  # of several folders some belong to other files
-            what = f"{len(without)} images in {_shown(*self.folders)} have no line"
+            what = f"no line for {len(without)} of the images in {_shown(*self.folders)}"
             listed = ", ".join(map(_shown, without[:_LISTED_IDS])) + (", …" if len(without) > _LISTED_IDS else "")
             self.report.warning("ID-NO-LABEL", what, value=listed, hint="they don't count")
 
@@ -275,7 +275,8 @@ class _Reader:
             self.report.warning("CONCEPT-FORM", "lower case", line=number, id=shown, value=shorten(odd[0]), hint=hint)
         kept = without_repeats(concepts)
         if len(kept) < len(concepts):
-            what = f"{len(concepts) - len(kept)} concepts occur twice"
+            count = len(concepts) - len(kept)
+            what = f"{count} repeated concept{'s' if count > 1 else ''}"
             self.report.warning("DUPLICATE-CONCEPT", what, line=number, id=shown, hint="each counts once")
         return kept
 

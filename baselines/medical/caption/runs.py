@@ -132,7 +132,7 @@ class _Judge:
     def finish(self, *, allow_missing: bool) -> None:
         """Report what only the whole run shows."""
         if self.tab_lines:
-            what = f"{self.tab_lines} lines have a TAB behind the id"
+            what = f"a TAB behind the id in {self.tab_lines} line{'s' if self.tab_lines > 1 else ''}"
             self.report.warning("SEPARATOR", what, line=self.first_tab_line, hint="write | as in 2021")
         self.ids.finish(severity=_WARNING if allow_missing else _ERROR, consequence="they score 0")
 
@@ -194,7 +194,8 @@ class _Judge:
     def _distinct(self, shown: str, concepts: list[str], number: int) -> list[str]:
         kept = without_repeats(concepts)
         if len(kept) < len(concepts):
-            what = f"{len(concepts) - len(kept)} concepts occur twice"
+            count = len(concepts) - len(kept)
+            what = f"{count} repeated concept{'s' if count > 1 else ''}"
             first = Counter(map(str.upper, concepts)).most_common(1)[0][0]
             self.report.error(
                 "DUPLICATE-CONCEPT",

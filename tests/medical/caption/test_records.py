@@ -132,7 +132,7 @@ PLANTED = [
         "not a concept (saw 'C004'; concepts are C and 7 digits",
     ),
     ("DATA-CONCEPT-FORM", "warning", 1, "a1\tc0040398\n", CONCEPTS, "a1: lower case (saw 'c0040398'"),
-    ("DATA-DUPLICATE-CONCEPT", "warning", 1, "a1\tC0040398;c0040398\n", CONCEPTS, "a1: 1 concepts occur twice"),
+    ("DATA-DUPLICATE-CONCEPT", "warning", 1, "a1\tC0040398;c0040398\n", CONCEPTS, "a1: 1 repeated concept"),
 ]
 
 
@@ -160,7 +160,7 @@ class TestImagesBesideTheFile:
         truth_set, findings = read(CONCEPT_FILE)
         assert list(truth_set.truths) == ["synpic1", "synpic2"]
         assert said(findings) == [("DATA-ID-NO-LABEL", "warning", None), ("DATA-ID-NO-IMAGE", "warning", 2)]
-        assert "1 images in Training-Images have no line (saw synpic3;" in str(next(iter(findings)))
+        assert "no line for 1 of the images in Training-Images (saw synpic3;" in str(next(iter(findings)))
 
     @pytest.mark.usefixtures("images")
     def test_of_several_folders_some_belong_to_other_files(self, read, tmp_path):
