@@ -159,7 +159,7 @@ def _recognise(path: Path, separator: str) -> Kind | None:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    """Return the fields of a line. (Without an argument, ``str.split`` would also cut at characters such as U+2028.)"""
+    """Return the fields of a line; ``str.split`` without an argument would also cut at characters such as U+2028."""
     return [part for part in line.replace(separator, " ").replace("\t", " ").split(" ") if part]
 
 
