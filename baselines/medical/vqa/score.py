@@ -65,7 +65,8 @@ def _warnings(predictions: Iterable[Prediction]) -> tuple[str, ...]:
     many = sum(count > MAX_QUESTIONS for count in counts)
     if not many:
         return ()
-    what = f"{many} images have more than {MAX_QUESTIONS} questions, up to {max(counts)}"
+    images = "1 image has" if many == 1 else f"{many} images have"
+    what = f"{images} more than {MAX_QUESTIONS} questions, up to {max(counts)}"
     return (f"{what}: bleu is that of an image's best pair of question and reference, so it rises with their number",)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from baselines.core.tasks import Metric, TaskCard
 
-_EXAMPLE_IDS = ("synpic00001", "synpic00002")
+_EXAMPLE_IDS = ("synpic10001", "synpic10002")
 
 CARDS = (
     TaskCard(
@@ -21,6 +21,7 @@ CARDS = (
             Metric("bleu_nltk33", "the same as NLTK computes it from 3.3 on"),
         ),
         run_file="run.txt",  # this project's name: the campaign prescribed none that is known
+        secondary="bleu",
         example_ids=_EXAMPLE_IDS,
     ),
     TaskCard(
