@@ -21,7 +21,7 @@ def score(
     seed: int = 0,
     **run_options: Any,
 ) -> Scores:
-    """Score one run file against the truth of a task, as ``imageclef score`` does.
+    r"""Score one run file against the truth of a task, as ``imageclef score`` does.
 
     Args:
         task: A task id, such as ``"drawnui-wireframe"``.
@@ -37,6 +37,16 @@ def score(
     Raises:
         baselines.core.findings.InvalidInput: If the run or the truth has errors; it holds all of them.
         baselines.core.findings.UsageError: If there is no such task or option.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "answers.txt").write_text("synpic1|pulmonary embolism\nsynpic2|fracture|hip fracture\n")
+    55
+    >>> (folder / "run.txt").write_text("synpic2|Hip fracture.\nsynpic1|pneumonia\n")
+    41
+    >>> scores = score("vqa", folder / "answers.txt", folder / "run.txt")
+    >>> scores.metrics["accuracy"], scores.primary, scores.n["missing"]
+    (0.5, 'accuracy', 0)
     """
     from baselines.core.scorer import score_files  # imported late: ``import baselines`` must stay cheap
 

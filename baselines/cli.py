@@ -163,6 +163,11 @@ def _run_options(parser: argparse.ArgumentParser, format_flag: str) -> None:
             {"nargs": 0},
             "accept runs without some of the ids, which then score as wrong (drawnui always does)",
         ),
+        (
+            "--vocabulary",
+            {"type": Path, "metavar": "FILE", "nargs": "+"},
+            "caption-concepts: concept files of the development set; concepts that none of them has are a warning",
+        ),
         ("--max-concepts", {"type": positive, "metavar": "N"}, "caption-concepts: most concepts of an image (default: 100)"),
     ):
         dest = "run_format" if flag == format_flag else flag.removeprefix("--").replace("-", "_")

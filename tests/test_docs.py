@@ -21,3 +21,10 @@ def test_the_page_of_codes_is_up_to_date():
 def test_every_code_has_a_meaning_and_an_example(task):
     codes = all_tasks()[task].module("runs").CODES
     assert all(name.startswith("RUN-") and code.meaning and code.example for name, code in codes.items())
+
+
+def test_the_readme_says_of_each_task_what_works():
+    said = {"baseline": "baseline and scorer", "scorer": "scorer", "planned": "planned"}
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    states = {cells[0].strip("`"): cells[-1] for cells in rows}
+    assert states == {name: said[card.state] for name, card in all_tasks().items()}

@@ -32,6 +32,9 @@ WARNINGS_PER_CODE = 3  # in the scores; `imageclef validate` lists all
 FileName = str | PathLike[str]
 
 
+_WARNS_ONLY = ("vocabulary",)  # run options that change no number
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How runs are read and scored.
@@ -52,7 +55,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides the numbers, without the options that are off."""
-        options = {name.removeprefix("run_"): value for name, value in self.run_options.items()}
+        options = {name.removeprefix("run_"): value for name, value in self.run_options.items() if name not in _WARNS_ONLY}
         return options | ({"bootstrap": self.bootstrap, "seed": self.seed} if self.bootstrap else {})
 
 

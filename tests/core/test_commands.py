@@ -106,6 +106,32 @@ def test_a_platform_gets_no_undefined_score(capsys, files):
     assert not (files / "codabench.json").exists()
 
 
+def test_concepts_outside_the_vocabulary_are_told_and_change_no_signature(capsys, tmp_path):
+    for name, line in {"truth": "synpic1\tC0000001", "known": "synpic9\tC0000001", "run": "synpic1|C0000001;C0000002"}.items():
+        (tmp_path / name).write_text(line + "\n")
+    where = ["score", "caption-concepts", "--truth", str(tmp_path / "truth"), "--run", str(tmp_path / "run")]
+    assert main([*where, "--json", str(tmp_path / "plain.json")]) == 0
+    assert main([*where, "--vocabulary", str(tmp_path / "known"), "--json", str(tmp_path / "checked.json")]) == 0
+    plain, checked = (Scores.from_json((tmp_path / f"{name}.json").read_text()) for name in ("plain", "checked"))
+    assert plain.signature == checked.signature
+    assert [line for line in checked.warnings if "RUN-UNKNOWN-CONCEPT" in line]
+    assert main([*where, "--max-concepts", "1"]) == 1
+    assert "RUN-TOO-MANY-CONCEPTS" in capsys.readouterr().err
+
+
+def test_runs_that_lack_samples_are_scored_where_asked_to(capsys, tmp_path):
+    (tmp_path / "truth").write_text("TST_0001.nii.gz,1\nTST_0002.nii.gz,2\nTST_0003.nii.gz,2\n")
+    (tmp_path / "run").write_text("TST_0001.nii.gz,1\nTST_0002.nii.gz,2\n")
+    where = ["score", "tuberculosis", "--truth", str(tmp_path / "truth"), "--run", str(tmp_path / "run")]
+    assert main(where) == 1
+    assert "RUN-MISSING-ID 1 of 3 scans have no line" in capsys.readouterr().err
+    assert main([*where, "--allow-missing", "--json", str(tmp_path / "scores.json")]) == 0
+    scores = Scores.from_json((tmp_path / "scores.json").read_text())
+    assert scores.metrics["accuracy"] == pytest.approx(2 / 3)
+    assert scores.n == {"expected": 3, "scored": 2, "missing": 1}
+    assert "|allow_missing:True|" in scores.signature
+
+
 def test_an_option_that_the_task_does_not_have_is_wrong_usage(capsys, files):
     where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
     assert main(["score", TASK, *where, "--max-concepts", "5"]) == 2
