@@ -41,7 +41,7 @@ def score(
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> (folder / "answers.txt").write_text("synpic1|pulmonary embolism\nsynpic2|fracture|hip fracture\n")
-    55
+    57
     >>> (folder / "run.txt").write_text("synpic2|Hip fracture.\nsynpic1|pneumonia\n")
     41
     >>> scores = score("vqa", folder / "answers.txt", folder / "run.txt")
