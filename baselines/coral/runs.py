@@ -252,8 +252,7 @@ class _Judge:
         self._tell_each(block, flat, "ZERO-SIZE", "no width, no height, or all points on one line", "leave it out")
         self._tell_each(block, many, "TOO-MANY-POINTS", f"a ring of more than {MAX_POINTS} points", "simplify the ring")
         highest = limits if self.kind == "boxes" else limits - 1
-        out: NDArray[np.bool_] = ((shapes.points < 0) | (shapes.points > highest)).any(axis=1)
-        outside = shapes.any_point(out) & ~flat
+        outside = shapes.any_point(np.asarray(((shapes.points < 0) | (shapes.points > highest)).any(axis=1))) & ~flat
         for index in np.flatnonzero(outside).tolist():
             if self.report.is_full():
                 break
@@ -266,8 +265,7 @@ class _Judge:
         if self.kind == "polygons":
             return are_flat(shapes)
         corners = shapes.points.reshape(-1, 4, 2)
-        flat: NDArray[np.bool_] = (corners[:, 2] <= corners[:, 0]).any(axis=1)
-        return flat
+        return np.asarray((corners[:, 2] <= corners[:, 0]).any(axis=1))
 
     def _look_at_rings(self, block: _Block, shapes: Shapes, kept: NDArray[np.int64]) -> None:
         repeats = kept[have_repeats(shapes)]
@@ -468,7 +466,7 @@ def _select(prediction: Prediction, which: NDArray[Any]) -> Prediction:
 def _mended_boxes(shapes: Shapes, truth: Truth) -> tuple[Shapes, NDArray[np.bool_]]:
     """Return the boxes that have a size after rounding and clipping, and which these are, ``(N,)``."""
     boxes = np.clip(np.rint(shapes.boxes()), 0, [truth.width, truth.height] * 2).astype(np.int64)
-    whole: NDArray[np.bool_] = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    whole = np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
     return Shapes.of_boxes(boxes[whole]), whole
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core import pictures
-from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, box_iou, match_boxes
+from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, box_iou, match_boxes, mean_of_defined
 from baselines.core.results import Evaluation, Number
 from baselines.core.statistics import Weights
 from baselines.drawnui.records import Prediction, Sample, Truth, TruthSet
@@ -64,7 +64,7 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
 
     def resample(weights: Weights) -> dict[str, NDArray[np.float64]]:
         precision, recall = statistics.evaluate(weights)
-        means = {"map50": _mean_of_defined(precision), "recall50": _mean_of_defined(recall)}
+        means = {"map50": mean_of_defined(precision), "recall50": mean_of_defined(recall)}
         return means | {f"ap50.{names[label]}": precision[:, column] for label, column in columns.items()}
 
     missing = sum(name not in predictions for name in statistics.ids)
@@ -75,16 +75,6 @@ def _match(truth: Truth, prediction: Prediction | None) -> ImageMatches:
     if prediction is None:
         prediction = Prediction(truth.id, np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
     return match_boxes(truth.boxes, truth.labels, prediction.boxes, prediction.labels, prediction.scores)
-
-
-def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean ``(R,)`` over the classes ``(R, C)`` that are not NaN; NaN where all are."""
-    defined = np.isfinite(values)
-    counts = defined.sum(1)
-    sums = np.where(defined, values, 0.0).sum(1)
-    means = np.full(len(values), np.nan)
-    np.divide(sums, counts, out=means, where=counts > 0)
-    return means
 
 
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:

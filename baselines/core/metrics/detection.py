@@ -5,12 +5,12 @@ every number again on any resample of the images, so that a bootstrap never matc
 
     boxes → match_boxes, per image → DetectionStatistics, of the set → evaluate(weights), per resample
 
-What else than boxes is detected, such as masks, comes with its own IoU: rank_detections, the IoU, then match_ranked.
+What else than boxes is detected, such as masks, comes with its own IoU to match_shapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 BLOCK = 1 << 18  # elements of a block of resamples × detections: 2 MiB, which stays in the cache
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+PairIou = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Takes indices ``(P,)`` of detections and ``(P,)`` of truths; returns the IoU ``(P,)`` of each pair."""
 
 
 def box_iou(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
@@ -39,15 +41,15 @@ def box_iou(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2], [1, 1, 1, 2]]).round(3).tolist()
     [[0.333, 1.0, 0.0]]
     """
-    return _iou(_as_boxes(left)[:, None], _as_boxes(right)[None])
+    return pair_iou(_as_boxes(left)[:, None], _as_boxes(right)[None])
 
 
 def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(boxes, np.float64).reshape(-1, 4)
 
 
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU of boxes ``(..., 4)`` that are broadcast against each other."""
+def pair_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the IoU of boxes ``(..., 4)`` xyxy that are broadcast against each other; see :func:`box_iou`."""
     sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0)
     intersection = sides[..., 0] * sides[..., 1]
     union = _areas(a) + _areas(b) - intersection
@@ -146,12 +148,47 @@ def match_boxes(
         threshold: Least IoU of a match; 0 asks for any overlap.
         limit: How many detections of a class count, the best first.
     """
+    mine, theirs = _as_boxes(boxes), _as_boxes(truths)
+
+    def iou_of(detections: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+        return pair_iou(mine[detections], theirs[wanted])
+
+    return match_shapes(iou_of, truth_labels, labels, scores, thresholds=(threshold,), limit=limit)[0]
+
+
+def match_shapes(
+    iou_of: PairIou,
+    truth_labels: ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    thresholds: Sequence[float] = (0.5,),
+    limit: int = MAX_DETECTIONS,
+) -> list[ImageMatches]:
+    """Match detections of any shape in an image with the true ones, each class by itself.
+
+    Args:
+        iou_of: Gives the IoU of pairs, all at once; it is only asked for pairs of equal classes.
+        truth_labels: ``(M,)`` class ids.
+        labels: ``(N,)`` class ids.
+        scores: ``(N,)``; equal scores keep their order.
+        thresholds: Least IoU of a match, several to match again; 0 asks for any overlap.
+        limit: How many detections of a class count, the best first.
+
+    Returns:
+        The matches at each threshold.
+
+    >>> strict, loose = match_shapes(lambda mine, _: np.full(len(mine), 0.3), [1], [1, 2], [0.9, 0.9], thresholds=(0.5, 0))
+    >>> strict.hits.tolist(), loose.hits.tolist()
+    ([False, False], [True, False])
+    """
     kept = rank_detections(labels, scores, limit)
     wanted, found = np.asarray(truth_labels, np.int64), np.asarray(labels, np.int64)[kept]
     ious = np.zeros((len(found), len(wanted)))
     detections, theirs = np.nonzero(found[:, None] == wanted)  # most pairs are of two classes
-    ious[detections, theirs] = _iou(_as_boxes(boxes)[kept][detections], _as_boxes(truths)[theirs])
-    return ImageMatches(found, np.asarray(scores, np.float64)[kept], match_detections(ious, threshold), wanted)
+    ious[detections, theirs] = iou_of(kept[detections], theirs)
+    ranked = np.asarray(scores, np.float64)[kept]
+    return [ImageMatches(found, ranked, match_detections(ious, threshold), wanted) for threshold in thresholds]
 
 
 class DetectionStatistics:
@@ -237,6 +274,19 @@ def interpolated_precision(
         average[row] = envelope[row, first[first < len(recalls)]].sum() / len(RECALL_POINTS)
         recall[row] = recalls[-1] if len(recalls) else 0.0
     return average, recall
+
+
+def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean ``(R,)`` over the classes ``(R, C)`` that are not NaN; NaN where all are.
+
+    >>> mean_of_defined(np.array([[0.5, np.nan], [np.nan, np.nan]])).tolist()
+    [0.5, nan]
+    """
+    defined = np.isfinite(values)
+    counts = defined.sum(1)
+    means = np.full(len(values), np.nan)
+    np.divide(np.where(defined, values, 0.0).sum(1), counts, out=means, where=counts > 0)
+    return means
 
 
 def _joined(arrays: list[NDArray[Scalar]], dtype: type[Scalar]) -> NDArray[Scalar]:

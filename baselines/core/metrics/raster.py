@@ -108,28 +108,28 @@ def rasterise(points: ArrayLike, offsets: ArrayLike, planes: ArrayLike, count: i
     return Masks(start - plane * stride, end - plane * stride, run_offsets.astype(np.int64))
 
 
-def mask_iou(left: Masks, right: Masks, wanted: ArrayLike) -> NDArray[np.float64]:
+def mask_iou(left: Masks, right: Masks, mine: ArrayLike, theirs: ArrayLike) -> NDArray[np.float64]:
     """Return the intersection over union of pairs of masks.
 
     Args:
-        left: N masks.
-        right: M masks of images of the same size.
-        wanted: ``(N, M)`` bool, the pairs to look at.
+        left: Masks.
+        right: Masks of images of the same size.
+        mine: ``(P,)`` which of the left ones each pair has.
+        theirs: ``(P,)`` which of the right ones.
 
     Returns:
-        ``(N, M)`` in [0, 1], with 0 for the other pairs.
+        ``(P,)`` in [0, 1]; 0 for two empty masks.
 
     >>> masks = rasterise([[0, 0], [9, 0], [9, 9], [0, 9], [5, 0], [14, 0], [14, 9], [5, 9]], [0, 4, 8], [0, 1], 2, (20, 20))
-    >>> mask_iou(masks, masks, [[True, True], [False, True]]).round(3).tolist()
-    [[1.0, 0.333], [0.0, 1.0]]
+    >>> mask_iou(masks, masks, [0, 0], [0, 1]).round(3).tolist()
+    [1.0, 0.333]
     """
-    pairs = np.asarray(wanted, np.bool_)
-    ious = np.zeros((len(left), len(right)))
-    areas, others = left.areas, right.areas
-    for column in np.flatnonzero(pairs.any(0)).tolist():
-        rows = np.flatnonzero(pairs[:, column])
-        shared = _shared_pixels(left.take(rows), right, column)
-        ious[rows, column] = shared / np.maximum(areas[rows] + others[column] - shared, 1)
+    rows, columns = np.asarray(mine, np.int64), np.asarray(theirs, np.int64)
+    shared = np.zeros(len(rows), np.int64)
+    for column in np.unique(columns).tolist():
+        pairs = np.flatnonzero(columns == column)
+        shared[pairs] = _shared_pixels(left.take(rows[pairs]), right, column)
+    ious: NDArray[np.float64] = shared / np.maximum(left.areas[rows] + right.areas[columns] - shared, 1)
     return ious
 
 
@@ -171,6 +171,18 @@ def ranges(starts: Integers, counts: Integers) -> Integers:
     return np.arange(first[-1]) + np.repeat(starts - first[:-1], counts)
 
 
+def following(offsets: Integers) -> Integers:
+    """Return the index of the point that follows each point of rings; the first one follows the last.
+
+    >>> following(np.array([0, 3, 4])).tolist()
+    [1, 2, 0, 3]
+    """
+    indices = np.arange(1, offsets[-1] + 1)
+    has_points = offsets[1:] > offsets[:-1]
+    indices[offsets[1:][has_points] - 1] = offsets[:-1][has_points]
+    return indices
+
+
 # -------------------------------------------------------------------------------------------------------------- filling
 
 
@@ -193,10 +205,7 @@ class _Edges:
     @classmethod
     def of(cls, points: Integers, offsets: Integers, planes: Integers, height: int) -> _Edges:
         """Return the edges of rings, from every point to the next one and from the last to the first."""
-        following = np.arange(1, len(points) + 1)
-        filled = offsets[1:] > offsets[:-1]
-        following[offsets[1:][filled] - 1] = offsets[:-1][filled]
-        ends = np.hstack([points, points[following]])
+        ends = np.hstack([points, points[following(offsets)]])
         ends = np.where(ends[:, :1] > ends[:, 2:3], ends[:, [2, 3, 0, 1]], ends)
         plane = np.repeat(planes, np.diff(offsets))
         top = np.maximum(np.minimum(ends[:, 1], ends[:, 3]), 0)
