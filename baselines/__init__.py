@@ -43,7 +43,7 @@ def score(
     >>> (folder / "answers.txt").write_text("synpic1|pulmonary embolism\nsynpic2|fracture|hip fracture\n")
     57
     >>> (folder / "run.txt").write_text("synpic2|Hip fracture.\nsynpic1|pneumonia\n")
-    41
+    40
     >>> scores = score("vqa", folder / "answers.txt", folder / "run.txt")
     >>> scores.metrics["accuracy"], scores.primary, scores.n["missing"]
     (0.5, 'accuracy', 0)

@@ -117,7 +117,9 @@ class IdCheck:
             consequence: What becomes of them.
         """
         missing = [name for name in self.expected if name not in self.lines]
-        if not missing or any(self.report.findings.counts[code] for code in _CUT_SHORT):
+        counts = self.report.findings.counts
+        is_binary = bool(counts["RUN-ENCODING"]) and not self.lines
+        if not missing or is_binary or any(counts[code] for code in _CUT_SHORT):
             return
         listed = ", ".join(_short(name) for name in missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
         what = f"{len(missing)} of {len(self.expected)} {self.unit}s have no {self.entry}"

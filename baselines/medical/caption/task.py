@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from baselines.core.tasks import Metric, TaskCard
 
-_EXAMPLE_IDS = ("synpic00001", "synpic00002")
+_EXAMPLE_IDS = ("synpic101", "synpic102")
 
 CARDS = (
     TaskCard(
