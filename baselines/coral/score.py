@@ -39,7 +39,8 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
     (1.0, 1.0, None)
     """
     images = {name: _look(truth, predictions.get(name), truth_set) for name, truth in sorted(truth_set.truths.items())}
-    strict, loose = (DetectionStatistics({name: seen[place] for name, seen in images.items()}) for place in (0, 1))
+    strict = DetectionStatistics({name: seen[0] for name, seen in images.items()})
+    loose = DetectionStatistics({name: seen[1] for name, seen in images.items()})
     shape = (len(images), 2, len(truth_set.classes))
     # (images, 2, substrates): pixels in both truth and run, and in either.
     pixels = np.array([seen[2] for seen in images.values()], np.float64).reshape(shape)

@@ -185,7 +185,7 @@ class _SortedEdges:
     def of(cls, shapes: Shapes) -> Self:
         """Return the edges of rings."""
         ends = np.hstack([shapes.points, shapes.points[following(shapes.offsets)]]).astype(np.int64)
-        has_length = (ends[:, :2] != ends[:, 2:]).any(axis=1)
+        has_length = (ends[:, :2] != ends[:, 2:]).any(axis=1) & (shapes.counts > 3).repeat(shapes.counts)  # triangles are sound
         ring, ends = shapes.rings[has_length], ends[has_length]
         counts = np.bincount(ring, minlength=len(shapes))
         place = ranges(np.zeros(len(shapes), np.int64), counts)
