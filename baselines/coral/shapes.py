@@ -252,15 +252,15 @@ def tidy_ring(ring: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return a ring without repeated points, and without the ends of ways that are gone there and back.
 
     >>> tidy_ring(np.array([[0, 0], [4, 0], [4, 0], [9, 0], [4, 0], [4, 4], [0, 0]])).tolist()
-    [[4, 0], [4, 4], [0, 0]]
+    [[4, 4], [0, 0], [4, 0]]
     """
     points, before = [tuple(point) for point in ring.tolist()], -1
     while len(points) != before and len(points) > 2:
         before = len(points)
-        # Twice, from two starts, because the first look can't see what comes before the first point.
+        # Twice, from two starts, because the first look doesn't see what lies on both sides of the first and the last point.
         for _ in range(2):
             points = _without_returns(points)
-            points = points[1:] + points[:1]
+            points = points[2:] + points[:2]
     return np.array(points, np.int64).reshape(-1, 2)
 
 
