@@ -55,6 +55,15 @@ class TestReading:
         (prediction,) = predictions.values()
         assert prediction.shapes.counts.tolist() == [14, 6, 8]
         assert prediction.shapes[1].ravel().tolist() == [2804, 1368, 2745, 1368, 2724, 1427, 2729, 1507, 2809, 1507, 2825, 1453]
+        assert prediction.labels.tolist() == [4, 10, 10]
+        assert prediction.scores.tolist() == [0.6, 0.7, 0.3]
+        assert len(findings) == 0
+
+    def test_signs_and_exponents_of_confidences(self, read):
+        detections = "+5e-1:0+0+9+0+0+9,2.5E+2:0+0+8+0+0+8,-.5:0+0+7+0+0+7,1.:0+0+6+0+0+6"
+        predictions, findings = read(f"b;{RING}\na;c_sponge {detections}\n", POLYGONS)
+        assert predictions["a"].scores.tolist() == [0.5, 250, -0.5, 1]
+        assert [ring[1].tolist() for ring in predictions["a"].shapes] == [[9, 0], [8, 0], [7, 0], [6, 0]]
         assert set(said(findings)) == {("RUN-CONFIDENCE", "warning")}
 
     def test_the_edges_of_the_image(self, read):
