@@ -150,7 +150,7 @@ PLANTED = [
     ("DATA-DUPLICATE-OBJECT", "warning", BOXES, "a 0 c_sponge 1 5 5 9 9\na 1 c_sponge 1 5 5 9 9\n"),
     ("DATA-SEQ-GAP", "info", BOXES, "a 0 c_sponge 1 5 5 9 9\na 2 c_sponge 1 5 5 8 8\n"),
     ("DATA-SEQ-GAP", "info", BOXES, "a 0 c_sponge 1 5 5 9 9\na 0 c_sponge 1 5 5 8 8\n"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("code", "severity", "task", "content"), PLANTED)
