@@ -196,6 +196,7 @@ class _Judge:
         self.separators = _Oddity("separated by more, or by other than one blank")
         self.flipped = _Oddity("ymax before ymin")
         self.swapped = _Oddity("xmax before xmin")
+        self.repeats = _Oddity("the ring repeats points or goes back its way")
 
     def add(self, number: int, line: str, separator: str) -> None:
         """Take a line."""
@@ -229,6 +230,7 @@ class _Judge:
         hint = "in every known order of corners it comes last: is this width, height, xmin, ymin? Convert the file"
         self.swapped.tell(self.report, Severity.ERROR, "BOX-ORDER", hint)
         truths = {name: self._truth(name, image) for name, image in self.images.items()}
+        self.repeats.tell(self.report, Severity.INFO, "POLY-REPEATED", "they are kept as they are")
         return TruthSet(truths, self.kind, others=dict(self.others))
 
     def _read(self, number: int, fields: list[str]) -> _Line | None:
@@ -293,15 +295,13 @@ class _Judge:
         """Make the truth of an image, and report what is odd about its objects together."""
         shapes = Shapes.of_rings(image.rings)
         labels = np.array([_LABELS[line.name] for line in image.lines], np.int64)
-        warning, info = Severity.WARNING, Severity.INFO
+        warning = Severity.WARNING
         for index in np.flatnonzero(are_repeated(shapes, labels)).tolist():
             what, hint = "an earlier object of the image has the same substrate and place", "both count"
             self._tell(warning, "DUPLICATE-OBJECT", what, image.lines[index], hint)
         if self.kind == "polygons":
             for index in np.flatnonzero(have_repeats(shapes)).tolist():
-                self._tell(
-                    info, "POLY-REPEATED", "the ring repeats points or goes back its way", image.lines[index], "as it is"
-                )
+                self.repeats.add(image.lines[index].number, image.lines[index].excerpt)
             for index in np.flatnonzero(cross_themselves(shapes)[0]).tolist():
                 self._tell(warning, "POLY-SELF-INTERSECT", "the ring meets itself", image.lines[index], "it is kept as it is")
         if sorted(image.numbers) != list(range(len(image.numbers))):
