@@ -209,7 +209,7 @@ captions = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories
 
 @given(st.dictionaries(ids, concept_lists, min_size=1))
 def test_concepts_survive_writing_and_reading(tmp_path_factory, drawn):
-    path = tmp_path_factory.getbasetemp() / "concepts"
+    path = tmp_path_factory.getbasetemp() / "caption_round_trips" / "concepts"
     truth_set = TruthSet({name: Truth(name, concepts=tuple(concepts)) for name, concepts in drawn.items()}, CONCEPTS)
     write_truth(path, truth_set)
     findings = Findings()
@@ -220,7 +220,7 @@ def test_concepts_survive_writing_and_reading(tmp_path_factory, drawn):
 
 @given(st.dictionaries(ids, captions, min_size=1))
 def test_captions_survive_writing_and_reading(tmp_path_factory, drawn):
-    path = tmp_path_factory.getbasetemp() / "captions"
+    path = tmp_path_factory.getbasetemp() / "caption_round_trips" / "captions"
     truth_set = TruthSet({name: Truth(name, caption=caption) for name, caption in drawn.items()}, CAPTIONS)
     write_truth(path, truth_set)
     findings = Findings()
@@ -235,7 +235,8 @@ def test_captions_survive_writing_and_reading(tmp_path_factory, drawn):
     st.sampled_from([CONCEPTS, CAPTIONS]),
 )
 def test_garbage_is_only_ever_a_finding(tmp_path_factory, content, task):
-    path = tmp_path_factory.getbasetemp() / "garbage-truth"
+    path = tmp_path_factory.getbasetemp() / "caption_round_trips" / "garbage-truth"
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     findings = Findings()
     truth_set = read_truth(path, task, findings)
