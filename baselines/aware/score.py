@@ -56,7 +56,9 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
     metrics = {name: float(value[0]) if np.isfinite(value[0]) else None for name, value in measure().items()}
     reasons = {key: _why_undefined(key, truth[key], run[key]) for key in SITUATIONS}
     undefined = {
-        name: reasons[key] if (key := name.split(".")[1]) in reasons else "; ".join(filter(None, reasons.values()))
+        name: reasons[key]
+        if (key := name.split(".")[1]) in reasons
+        else "; ".join(dict.fromkeys(filter(None, reasons.values())))
         for name, value in metrics.items()
         if value is None
     }

@@ -52,7 +52,7 @@ class Row:
         if self.rank is None:
             return "undefined: " + self.scores.undefined[self.scores.primary]
         if self.rank == 1:
-            return "best"
+            return "best" if self.p_value is None else "tied with the best, equal score"
         if self.p_value is None:
             return ""
         return "tied with the best" if self.p_value >= LEVEL else "worse than the best"

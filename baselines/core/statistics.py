@@ -133,7 +133,10 @@ def resample_means(values: Mapping[str, NDArray[np.float64]]) -> Resample:
     [0.5, 1.0]
     """
 
+    table = np.stack([*values.values()], axis=1)
+
     def resample(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        return {name: weights @ mine / weights.sum(1) for name, mine in values.items()}
+        means = weights.astype(np.float64) @ table / weights.sum(1)[:, None]  # in floats, which BLAS multiplies
+        return {name: means[:, column] for column, name in enumerate(values)}
 
     return resample

@@ -61,7 +61,8 @@ class Entry:
     def corners(self, width: float, height: float) -> NDArray[np.float64]:
         """Return the boxes as ``(N, 4) float64`` xyxy in pixels of an image of this size."""
         scale = np.array([width, height] * 2) if self.is_relative else 1.0
-        return np.concatenate((self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]), axis=1) * scale
+        boxes = self.boxes * scale  # before adding, so that boxes of whole pixels keep an IoU of exactly 0.5
+        return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
 
 
 def sniff_format(path: Path, default: str = "2021") -> str:

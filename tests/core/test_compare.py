@@ -55,7 +55,7 @@ def test_runs_are_ranked_and_told_from_the_best(truth, runs):
     assert rows["same"].p_value == 1.0
     assert rows["close"].p_value > LEVEL > rows["poor"].p_value
     verdicts = [row.verdict for row in rows.values()]
-    assert verdicts == ["best", "best", "tied with the best", "worse than the best"]
+    assert verdicts == ["best", "tied with the best, equal score", "tied with the best", "worse than the best"]
 
 
 def test_the_order_of_the_arguments_does_not_matter(truth, runs):

@@ -1,9 +1,12 @@
 """The drawnUI scores by hand-made truths, the trivial run, and the pictures."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from baselines import score
 from baselines.core.findings import Findings
 from baselines.core.pictures import STYLES
 from baselines.core.statistics import bootstrap_values, percentile_intervals
@@ -221,3 +224,14 @@ def test_the_trivial_run_scores_little_on_real_wireframes(data_root):
     trivial = evaluate(held_out.truth_set, trivial_predictions(train.truth_set, held_out.truth_set))
     assert 0 < trivial.metrics["map50"] < 0.15
     assert evaluate(held_out.truth_set, perfect(held_out.truth_set)).metrics["map50"] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_an_iou_of_exactly_one_half_survives_the_relative_boxes_of_a_file(tmp_path):
+    def page(height):
+        note = {"box": [0.1, 0.1, height, 0.2], "detectionClass": 16, "detectionString": "button", "score": 1}
+        return [{"file": "a.jpg", "width": 100, "height": 100, "annotations": [note]}]
+
+    paths = tmp_path / "truth.json", tmp_path / "run.json"
+    for path, height in zip(paths, (0.2, 0.1), strict=True):
+        path.write_text(json.dumps(page(height)))
+    assert score("drawnui-wireframe", *paths).metrics["recall50"] == 1.0
