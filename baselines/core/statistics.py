@@ -132,7 +132,6 @@ def resample_means(values: Mapping[str, NDArray[np.float64]]) -> Resample:
     >>> means(np.array([[1, 1], [0, 2]]))["f1"].tolist()
     [0.5, 1.0]
     """
-
     table = np.stack([*values.values()], axis=1)
 
     def resample(weights: Weights) -> dict[str, NDArray[np.float64]]:
