@@ -109,15 +109,16 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 def _score(parser: argparse.ArgumentParser) -> None:
     _run_arguments(parser)
-    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
+    _scoring_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file as well")
     parser.add_argument("--codabench", type=Path, metavar="FILE", help="write Codabench's scores.json: the metrics alone")
     parser.add_argument("--aicrowd", type=Path, metavar="FILE", help="write AIcrowd's score and score_secondary")
-    _bootstrap_arguments(parser)
 
 
-def _bootstrap_arguments(parser: argparse.ArgumentParser) -> None:
+def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define what runs are scored against, and how the intervals are made."""
+    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
     parser.add_argument(
         "--bootstrap",
         type=natural,
@@ -131,8 +132,7 @@ def _bootstrap_arguments(parser: argparse.ArgumentParser) -> None:
 def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the run files")
-    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
+    _scoring_arguments(parser)
     parser.add_argument(
         "--format",
         choices=("table", "markdown", "latex", "csv", "json"),
@@ -140,7 +140,6 @@ def _compare(parser: argparse.ArgumentParser) -> None:
         help="of the leaderboard (default: %(default)s; LaTeX needs the package booktabs)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to this file instead of printing it")
-    _bootstrap_arguments(parser)
     _run_options(parser, "--run-format")
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.aware.task import SITUATIONS
-from baselines.core.files import JsonMember, Report, printable, read_json_members, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, shorten
+from baselines.core.files import JsonMember, Report, Tally, read_json_members, show_id, write_atomic
+from baselines.core.findings import Findings, Severity, shorten
 
 # The names of LERVUP, the data set behind the campaign of 2021. Truths may have them, with a finding; runs may not.
 ALIASES = {
@@ -84,7 +84,7 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:  # noqa: 
     truths: dict[str, Truth] = {}
     for member in read_json_members(path, findings, "DATA"):
         if member.key in truths:
-            shown = printable(member.key, MAX_VALUE_LENGTH)
+            shown = show_id(member.key)
             report.error("ID-DUPLICATE", "the user has ratings already", line=member.key_line, id=shown, hint="keep one entry")
             continue
         ratings = reader.ratings(member)
@@ -157,12 +157,11 @@ class _Reader:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self.counts = {"strings": 0, "aliases": 0, "others": 0}
-        self.first: dict[str, tuple[int, str]] = {}  # line and text of the first of each
+        self.strings, self.aliases, self.others = Tally(), Tally(), Tally()
 
     def ratings(self, member: JsonMember) -> dict[str, float] | None:
         """Return a user's ratings by situation; ``None``, with an error, if they are not four numbers."""
-        shown = printable(member.key, MAX_VALUE_LENGTH)
+        shown = show_id(member.key)
         if type(member.value) is not dict or member.key in SITUATIONS or member.key in ALIASES:
             what, seen = "this is no user with ratings", member.source()
             self.report.error("FIELDS", what, line=member.line, id=shown, value=seen, hint=_LAYOUT)
@@ -190,23 +189,19 @@ class _Reader:
 
     def tell(self) -> None:
         """Report what was counted."""
-        for kind, (line, seen) in self.first.items():
-            count = self.counts[kind]
-            if kind == "strings":
-                self.report.info(
-                    "NUMBER", f"{count} ratings are strings", line=line, value=seen, hint="they are read as numbers"
-                )
-                continue
-            what, hint = f"{count} keys are names of LERVUP's situations", "they are read as acc, bank, it and wait"
-            if kind == "others":
-                what, hint = f"{count} keys are no situation", "they are not used"
-            self.report.warning("LAYOUT-UNVERIFIED", what, line=line, value=seen, hint=hint)
+        what, hint = f"{self.strings.count} ratings are strings", "they are read as numbers"
+        self.strings.tell(self.report, Severity.INFO, "NUMBER", what, hint)
+        what, hint = f"{self.aliases.count} keys are names of LERVUP's situations", "they are read as acc, bank, it and wait"
+        self.aliases.tell(self.report, Severity.WARNING, "LAYOUT-UNVERIFIED", what, hint)
+        what = f"{self.others.count} keys are no situation"
+        self.others.tell(self.report, Severity.WARNING, "LAYOUT-UNVERIFIED", what, "they are not used")
 
     def _situation(self, key: str, member: JsonMember) -> str | None:
         """Return the situation that a key names."""
         if key in SITUATIONS:
             return key
-        self._count("aliases" if key in ALIASES else "others", member.line_of(key), shorten(key))
+        keys = self.aliases if key in ALIASES else self.others
+        keys.add(member.line_of(key), shorten(key))
         return ALIASES.get(key)
 
     def _number(self, key: str, value: object, member: JsonMember, shown: str) -> float | None:
@@ -217,14 +212,10 @@ class _Reader:
             if "," in value:
                 hint = "write a decimal point and no quotes"
             else:
-                self._count("strings", member.line_of(key), member.source(key))
+                self.strings.add(member.line_of(key), member.source(key))
                 number = float(value)
         if number is not None and math.isfinite(number):
             return number
-        what = f"the rating for {printable(key, MAX_VALUE_LENGTH)} is no finite number"
+        what = f"the rating for {show_id(key)} is no finite number"
         self.report.error("NUMBER", what, line=member.line_of(key), id=shown, value=member.source(key), hint=hint)
         return None
-
-    def _count(self, kind: str, line: int, seen: str) -> None:
-        self.counts[kind] += 1
-        self.first.setdefault(kind, (line, seen))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from baselines.aware.records import ALIASES, NUMBER, Prediction, TruthSet, as_float, format_ratings
 from baselines.aware.task import SITUATIONS
-from baselines.core.files import JsonMember, Report, printable, read_json_members, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity
+from baselines.core.files import JsonMember, Report, read_json_members, show_id, write_atomic
+from baselines.core.findings import Findings, Severity
 from baselines.core.runs import FILE_CODES, ID_CODES, Code, IdCheck
 
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
@@ -86,9 +86,9 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
         if not ids.accepts(prediction.id, None):
             continue
         ratings[prediction.id] = prediction.ratings
-        shown = printable(prediction.id, MAX_VALUE_LENGTH)
+        shown = show_id(prediction.id)
         if prediction.ratings.keys() != SITUATIONS.keys():
-            seen = printable(", ".join(prediction.ratings), MAX_VALUE_LENGTH)
+            seen = show_id(", ".join(prediction.ratings))
             report.error("SITUATION", "not the four situations are predicted", id=shown, value=seen, hint=_USER)
         for key, value in prediction.ratings.items():
             if not math.isfinite(value):
@@ -110,7 +110,7 @@ def example_run(truth_set: TruthSet) -> str:
 
 def _ratings(member: JsonMember, report: Report) -> dict[str, float]:
     """Return the ratings of a user that are in order, by situation; report everything else."""
-    shown = printable(member.key, MAX_VALUE_LENGTH)
+    shown = show_id(member.key)
     if type(member.value) is not dict:
         what = "the user has no object of ratings"
         report.error("STRUCTURE", what, line=member.line, id=shown, value=member.source(), hint=_USER)
@@ -121,7 +121,7 @@ def _ratings(member: JsonMember, report: Report) -> dict[str, float]:
             break
         number = as_float(value)
         if key not in SITUATIONS:
-            what = f"{printable(key, MAX_VALUE_LENGTH)} is no situation"
+            what = f"{show_id(key)} is no situation"
             report.error("SITUATION", what, line=member.line_of(key), id=shown, hint=_situation_hint(key))
         elif number is None:
             _tell_no_number(key, value, member, report)
@@ -142,7 +142,7 @@ def _tell_no_number(key: str, value: object, member: JsonMember, report: Report)
     if isinstance(value, str) and NUMBER.fullmatch(value):
         rule, what, hint = "QUOTED-NUMBER", f"the rating for {key} is in quotes", "remove the quotes"
         hint += ", and write a decimal point" if "," in value else ""
-    shown = printable(member.key, MAX_VALUE_LENGTH)
+    shown = show_id(member.key)
     report.error(rule, what, line=member.line_of(key), id=shown, value=member.source(key), hint=hint)
 
 

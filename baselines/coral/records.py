@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from baselines.coral.shapes import NO_SHAPES, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
-from baselines.core.files import Report, printable, read_text, sniff_separator, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity, shorten
+from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.findings import Findings, Severity, shorten
 
 Kind = Literal["boxes", "polygons"]
 KINDS: dict[str, Kind] = {"coral-annotation": "boxes", "coral-parsing": "polygons"}
@@ -193,10 +193,7 @@ class _Judge:
         self.limits = np.array(limits, np.int64)
         self.images: dict[str, _Objects] = {}
         self.others: Counter[str] = Counter()
-        self.separators = _Oddity("separated by more, or by other than one blank")
-        self.flipped = _Oddity("ymax before ymin")
-        self.swapped = _Oddity("xmax before xmin")
-        self.repeats = _Oddity("the ring repeats points or goes back its way")
+        self.separators, self.flipped, self.swapped, self.repeats = Tally(), Tally(), Tally(), Tally()
 
     def add(self, number: int, line: str, separator: str) -> None:
         """Take a line."""
@@ -225,12 +222,15 @@ class _Judge:
         if self.images:
             hint = "taken to be {}x{}, as all that are known".format(*self.size)
             self.report.info("IMAGE-SIZE-ASSUMED", "the file doesn't say how large the images are", hint=hint)
-        self.separators.tell(self.report, Severity.WARNING, "SEPARATOR", "single blanks are due; it is read all the same")
-        self.flipped.tell(self.report, Severity.WARNING, "BOX-ORDER", "as in 2020; the lesser one is taken for ymin")
+        warning, hint = Severity.WARNING, "single blanks are due; it is read all the same"
+        self._tell_lines(self.separators, warning, "SEPARATOR", "separated by more, or by other than one blank", hint)
+        hint = "as in 2020; the lesser one is taken for ymin"
+        self._tell_lines(self.flipped, warning, "BOX-ORDER", "ymax before ymin", hint)
         hint = "in every known order of corners it comes last: is this width, height, xmin, ymin? Convert the file"
-        self.swapped.tell(self.report, Severity.ERROR, "BOX-ORDER", hint)
+        self._tell_lines(self.swapped, Severity.ERROR, "BOX-ORDER", "xmax before xmin", hint)
         truths = {name: self._truth(name, image) for name, image in self.images.items()}
-        self.repeats.tell(self.report, Severity.INFO, "POLY-REPEATED", "they are kept as they are")
+        what, hint = "the ring repeats points or goes back its way", "they are kept as they are"
+        self._tell_lines(self.repeats, Severity.INFO, "POLY-REPEATED", what, hint)
         return TruthSet(truths, self.kind, others=dict(self.others))
 
     def _read(self, number: int, fields: list[str]) -> _Line | None:
@@ -249,9 +249,7 @@ class _Judge:
         wrong = next((text for text in (seq, *texts) if not _INTEGER.fullmatch(text)), None)
         if wrong is not None:
             what = "not an integer of at most 9 digits"
-            self.report.error(
-                "NUMBER", what, line=number, id=printable(name, MAX_VALUE_LENGTH), value=shorten(wrong), hint=hint
-            )
+            self.report.error("NUMBER", what, line=number, id=show_id(name), value=shorten(wrong), hint=hint)
             return None
         line = _Line(number, name, int(seq), substrate, shorten(" ".join([substrate, *texts[:12]])))
         if len(texts) % 2:
@@ -306,32 +304,13 @@ class _Judge:
                 self._tell(warning, "POLY-SELF-INTERSECT", "the ring meets itself", image.lines[index], "it is kept as it is")
         if sorted(image.numbers) != list(range(len(image.numbers))):
             hint = "seq is a label only"
-            self.report.info(
-                "SEQ-GAP", "seq doesn't count from 0 without gaps", id=printable(name, MAX_VALUE_LENGTH), hint=hint
-            )
+            self.report.info("SEQ-GAP", "seq doesn't count from 0 without gaps", id=show_id(name), hint=hint)
         numbers = np.array([line.seq for line in image.lines], np.int64)
         return Truth(name, *self.size, shapes, labels, numbers)
 
+    def _tell_lines(self, lines: Tally, severity: Severity, rule: str, message: str, hint: str) -> None:
+        lines.tell(self.report, severity, rule, f"{lines.count} lines, from this one on: {message}", hint)
+
     def _tell(self, severity: Severity, rule: str, message: str, line: _Line, hint: str) -> None:
-        name = printable(line.id, MAX_VALUE_LENGTH)
+        name = show_id(line.id)
         self.report.add(severity, rule, message, line=line.number, id=name, value=line.excerpt, hint=hint)
-
-
-class _Oddity:
-    """Something that many lines of a file have in common: told once, with the first of them."""
-
-    def __init__(self, message: str) -> None:
-        self.message = message
-        self.lines, self.first, self.value = 0, 0, ""
-
-    def add(self, line: int, value: str) -> None:
-        """Count a line."""
-        if not self.lines:
-            self.first, self.value = line, value
-        self.lines += 1
-
-    def tell(self, report: Report, severity: Severity, rule: str, hint: str) -> None:
-        """Report the lines, if there are any."""
-        if self.lines:
-            what = f"{self.lines} lines, from this one on: {self.message}"
-            report.add(severity, rule, what, line=self.first, value=self.value, hint=hint)

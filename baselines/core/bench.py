@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +96,21 @@ def bench(args: argparse.Namespace) -> int:
     )
     report.make_console().print(table)
     if args.json is not None:
-        write_json_atomic(args.json, {"what": "score", **_provenance(), "results": [asdict(figure) for figure in figures]})
+        results = {
+            "device": f"{platform.machine()}, {platform.platform()}",
+            "results": [asdict(figure) for figure in figures],
+        }
+        write_json_atomic(args.json, {"what": "score", **provenance(("numpy",)), **results})
     return 0
 
 
-def _provenance() -> dict[str, Any]:
+def provenance(packages: Sequence[str]) -> dict[str, Any]:
+    """Return what figures mean nothing without: command, date, and the versions of these packages."""
+    versions = {"imageclef-baselines": baselines.__version__, "python": platform.python_version()}
     return {
         "command": " ".join(("imageclef", *sys.argv[1:])),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{platform.machine()}, {platform.platform()}",
-        "versions": {
-            "imageclef-baselines": baselines.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        "versions": versions | {name: version(name) for name in packages},
     }
 
 

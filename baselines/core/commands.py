@@ -95,7 +95,7 @@ def compare(args: argparse.Namespace) -> int:
     """Print the leaderboard of runs; what is wrong with invalid ones goes to stderr.
 
     Args:
-        args: ``task``; ``truth``; ``runs``, files; ``ids``, a file or ``None``; ``format``, ``table`` or one of
+        args: ``task``; ``truth``; ``runs``, files; ``ids``, a file or ``None``; ``format``, one of
             ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``; ``seed``; ``run_options``, by name.
 
     Returns:
@@ -109,18 +109,12 @@ def compare(args: argparse.Namespace) -> int:
     for row in rows:
         for line in row.findings.lines() if row.findings else ():
             print(line, file=sys.stderr)
-    if args.format != "table":
-        text = leaderboard.WRITERS[args.format](rows)
-        if args.out is None:
-            sys.stdout.write(text)
-        else:
-            write_atomic(args.out, text)
+    if args.out is not None:
+        write_atomic(args.out, leaderboard.WRITERS[args.format](rows))
+    elif args.format == "table":
+        report.make_console().print(leaderboard.as_table(rows))
     else:
-        table = report.cells_table(*leaderboard.cells(rows), leaderboard.TEXT_COLUMNS)
-        if args.out is None:
-            report.make_console().print(table)
-        else:
-            write_atomic(args.out, report.as_text(table))
+        sys.stdout.write(leaderboard.WRITERS[args.format](rows))
     return 1 if any(row.scores is None for row in rows) else 0
 
 

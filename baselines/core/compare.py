@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from baselines.core import report
 from baselines.core.findings import Findings, InvalidInput
 from baselines.core.results import Scores
@@ -149,6 +151,11 @@ def cells(rows: Sequence[Row], dash: str = report.NOTHING) -> tuple[list[str], l
     return head, table
 
 
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return the leaderboard as a table for the console."""
+    return report.cells_table(*cells(rows), TEXT_COLUMNS)
+
+
 def as_markdown(rows: Sequence[Row]) -> str:
     """Return the leaderboard as a Markdown table."""
     head, table = cells(rows)
@@ -220,6 +227,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 WRITERS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "table": lambda rows: report.as_text(as_table(rows)),
     "markdown": as_markdown,
     "latex": as_latex,
     "csv": as_csv,

@@ -120,6 +120,26 @@ class Report:
         return self.findings.error_count >= MAX_ERRORS
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts something that many places of a file have in common, to be told once, at the first of them."""
+
+    count: int = 0
+    line: int = 0
+    value: str = ""
+
+    def add(self, line: int, value: str) -> None:
+        """Count a place; the line and the value of the first are kept."""
+        if not self.count:
+            self.line, self.value = line, value
+        self.count += 1
+
+    def tell(self, report: Report, severity: Severity, rule: str, message: str, hint: str) -> None:
+        """Report the places, if there are any; ``message`` says how many."""
+        if self.count:
+            report.add(severity, rule, message, line=self.line, value=self.value, hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class _TextKind:
     """What a first pass over a text file found out."""
@@ -472,7 +492,7 @@ class JsonMember(JsonRecord):
         """Yield the keys that occur twice; numbers are left to the caller."""
         for fault in super().faults():
             if fault.rule is _DUPLICATE:
-                fault.rule, fault.id = _DUPLICATE_IN_MEMBER, printable(self.key, MAX_VALUE_LENGTH)
+                fault.rule, fault.id = _DUPLICATE_IN_MEMBER, show_id(self.key)
                 yield fault
 
 
@@ -667,3 +687,8 @@ def printable(text: str, length: int | None = None) -> str:
     if length is not None and len(text) > length:
         return printable(text[:length]) + "…"
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def show_id(name: str) -> str:
+    """Return an id or a name from a file as findings show it: printable and of bounded length."""
+    return printable(name, MAX_VALUE_LENGTH)

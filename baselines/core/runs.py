@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from baselines.core.files import Report, printable, read_text
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity
+from baselines.core.files import Report, read_text, show_id
+from baselines.core.findings import Findings, Severity
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -100,11 +100,11 @@ class IdCheck:
             first = self.lines[name]
             hint = f"put everything about the {self.unit} in one {self.entry}"
             what = f"the {self.unit} has a {self.entry} already" + ("" if first is None else f", on line {first}")
-            self.report.error("DUPLICATE-ID", what, line=line, id=_short(name), hint=hint)
+            self.report.error("DUPLICATE-ID", what, line=line, id=show_id(name), hint=hint)
             return False
         if name not in self.expected:
             what = f"the {self.unit} is not in the set"
-            self.report.error("UNKNOWN-ID", what, line=line, id=_short(name), hint=self.hint(name) or self._suggest(name))
+            self.report.error("UNKNOWN-ID", what, line=line, id=show_id(name), hint=self.hint(name) or self._suggest(name))
             return False
         self.lines[name] = line
         return True
@@ -121,7 +121,7 @@ class IdCheck:
         is_binary = bool(counts["RUN-ENCODING"]) and not self.lines
         if not missing or is_binary or any(counts[code] for code in _CUT_SHORT):
             return
-        listed = ", ".join(_short(name) for name in missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
+        listed = ", ".join(show_id(name) for name in missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
         what = f"{len(missing)} of {len(self.expected)} {self.unit}s have no {self.entry}"
         self.report.add(severity, "MISSING-ID", what, value=listed, hint=consequence)
 
@@ -132,7 +132,7 @@ class IdCheck:
             self._by_plain = {_plain(each): each for each in self.expected}
         plain = _plain(name)
         near = [plain] if plain in self._by_plain else difflib.get_close_matches(plain, self._by_plain, n=1)
-        return f"did you mean {_short(self._by_plain[near[0]])}?" if near else "is it the right set?"
+        return f"did you mean {show_id(self._by_plain[near[0]])}?" if near else "is it the right set?"
 
 
 _EXTENSION = re.compile(r"(\.nii)?\.[a-z]{2,4}$")
@@ -142,8 +142,3 @@ def _plain(name: str) -> str:
     """Return an id without what people get wrong: blanks, quotes, folders, case, extension."""
     last = name.strip(" \t\"'\N{ZERO WIDTH NO-BREAK SPACE}").replace("\\", "/").rsplit("/", 1)[-1]
     return _EXTENSION.sub("", last[:200].lower())
-
-
-def _short(name: str) -> str:
-    """Return an id as printable text of bounded length."""
-    return printable(name, MAX_VALUE_LENGTH)

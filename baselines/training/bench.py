@@ -10,13 +10,10 @@ import argparse
 import contextlib
 import dataclasses
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import override
 
-from baselines import __version__
+from baselines.core.bench import provenance
 from baselines.core.config import Config
 from baselines.core.files import write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
@@ -94,7 +91,7 @@ def bench(args: argparse.Namespace) -> int:
     if results:
         make_console().print(_table(args.what, results))
         if args.json:
-            write_json_atomic(args.json, {"what": args.what, **provenance(), "results": results})
+            write_json_atomic(args.json, {"what": args.what, "git": git_revision(), **provenance(PACKAGES), "results": results})
     findings.raise_errors()
     return 0
 
@@ -109,17 +106,6 @@ def _configurations(task: str | None, overrides: Sequence[str]) -> list[Config]:
     for name in tasks:
         get_task(name).module("model")  # says so if there is no such task, or no baseline
     return [compose([f"experiment={name.replace('-', '_')}", *overrides]) for name in tasks]
-
-
-def provenance() -> dict[str, Any]:
-    """Return what figures mean nothing without: command, date, git revision and versions."""
-    versions = {"imageclef-baselines": __version__, "python": platform.python_version()}
-    return {
-        "command": " ".join(("imageclef", *sys.argv[1:])),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_revision(),
-        "versions": versions | {name: version(name) for name in PACKAGES},
-    }
 
 
 # ---- the training step

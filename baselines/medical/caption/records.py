@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from baselines.core.files import Report, printable, read_text, sniff_separator, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, shorten
+from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.findings import Findings, shorten
 from baselines.core.metrics.text import content_words
 
 CONCEPTS = "caption-concepts"
@@ -204,11 +204,11 @@ class _Reader:
             self.report.error("FIELDS", "no id, or another separator behind it", line=number, value=shorten(line), hint=hint)
         elif self.task != CONCEPTS and not found:
             hint = f"write the id, {shorten(self.separator)} and the caption"
-            self.report.error("FIELDS", "there is no caption", line=number, id=_shown(name), hint=hint)
+            self.report.error("FIELDS", "there is no caption", line=number, id=show_id(name), hint=hint)
         elif name in self.truths:
             hint = "keep one of the lines"
             what = f"the image is on line {self.lines[name]}, too"
-            self.report.error("ID-DUPLICATE", what, line=number, id=_shown(name), hint=hint)
+            self.report.error("ID-DUPLICATE", what, line=number, id=show_id(name), hint=hint)
         else:
             self.lines[name] = number
             self.truths[name] = self._truth(name, content, number)
@@ -219,11 +219,11 @@ class _Reader:
             return
         hint = "it is scored, but can't be predicted"
         for name in self.truths.keys() - self.images:
-            self.report.warning("ID-NO-IMAGE", "the image is missing", line=self.lines[name], id=_shown(name), hint=hint)
+            self.report.warning("ID-NO-IMAGE", "the image is missing", line=self.lines[name], id=show_id(name), hint=hint)
         without = sorted(self.images - self.truths.keys())
         if without and len(self.folders) == 1:  # of several folders some belong to other files
-            what = f"no line for {len(without)} of the images in {_shown(*self.folders)}"
-            listed = ", ".join(map(_shown, without[:_LISTED_IDS])) + (", …" if len(without) > _LISTED_IDS else "")
+            what = f"no line for {len(without)} of the images in {show_id(*self.folders)}"
+            listed = ", ".join(map(show_id, without[:_LISTED_IDS])) + (", …" if len(without) > _LISTED_IDS else "")
             self.report.warning("ID-NO-LABEL", what, value=listed, hint="they don't count")
 
     def _tell_separator(self, number: int) -> None:
@@ -237,7 +237,7 @@ class _Reader:
         if is_quoted(name.strip()):
             self.report.warning("QUOTING", "quotes around the id are ignored", line=number, value=shorten(name))
         elif bare != name:
-            hint = f"taken for {_shown(bare)}"
+            hint = f"taken for {show_id(bare)}"
             self.report.warning("ID-CASE", "blanks or an extension on the id", line=number, value=shorten(name), hint=hint)
         return bare
 
@@ -246,15 +246,15 @@ class _Reader:
             return Truth(name, concepts=tuple(self._concepts(name, content, number)))
         if is_quoted(content):
             hint = "they stay; scores don't look at punctuation"
-            self.report.warning("QUOTING", "quotes around the caption", line=number, id=_shown(name), hint=hint)
+            self.report.warning("QUOTING", "quotes around the caption", line=number, id=show_id(name), hint=hint)
         if not content_words(content):
             hint = "a run scores 1 here if its caption has none either"
-            self.report.warning("CAPTION-EMPTY", "no content word in the caption", line=number, id=_shown(name), hint=hint)
+            self.report.warning("CAPTION-EMPTY", "no content word in the caption", line=number, id=show_id(name), hint=hint)
         return Truth(name, caption=content)
 
     def _concepts(self, name: str, field: str, number: int) -> list[str]:
         """Return the concepts of a line, without repeats."""
-        shown = _shown(name)
+        shown = show_id(name)
         if is_quoted(field.strip()):
             self.report.warning("QUOTING", "quotes around the concepts are ignored", line=number, id=shown)
             field = field.strip()[1:-1]
@@ -279,10 +279,6 @@ class _Reader:
             what = f"{count} repeated concept{'s' if count > 1 else ''}"
             self.report.warning("DUPLICATE-CONCEPT", what, line=number, id=shown, hint="each counts once")
         return kept
-
-
-def _shown(name: str) -> str:
-    return printable(name, MAX_VALUE_LENGTH)
 
 
 def _bare_id(name: str) -> str:

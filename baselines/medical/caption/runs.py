@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from baselines.core.files import Report, printable, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity, UsageError, shorten
+from baselines.core.files import Report, show_id, write_atomic
+from baselines.core.findings import Findings, Severity, UsageError, shorten
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
 from baselines.medical.caption.records import (
     CAPTIONS,
@@ -124,7 +124,7 @@ class _Judge:
             return
         if any(map(is_quoted, fields)):
             hint = "the campaign's format has none, they are part of the field"
-            self.report.warning("QUOTED", "quotes around a field", line=number, id=_shown(name), hint=hint)
+            self.report.warning("QUOTED", "quotes around a field", line=number, id=show_id(name), hint=hint)
         prediction = self._prediction(name, content, number)
         if is_accepted:
             self.predictions[name] = prediction
@@ -161,12 +161,12 @@ class _Judge:
             return Prediction(name, concepts=self._concepts(name, content, number))
         if not content.strip():
             hint = "it scores 0 unless the truth is empty, too"
-            self.report.warning("EMPTY-CAPTION", "the caption is empty", line=number, id=_shown(name), hint=hint)
+            self.report.warning("EMPTY-CAPTION", "the caption is empty", line=number, id=show_id(name), hint=hint)
         return Prediction(name, caption=content)
 
     def _concepts(self, name: str, field: str, number: int) -> tuple[str, ...]:
         """Return the concepts of a line, without repeats and those beyond the greatest number, which are not looked at."""
-        shown = _shown(name)
+        shown = show_id(name)
         if not field.strip():
             hint = "the image scores 0 if it has a concept"
             self.report.warning("NO-CONCEPT", "the image has no concept", line=number, id=shown, hint=hint)
@@ -214,10 +214,6 @@ class _Judge:
         return kept
 
 
-def _shown(name: str) -> str:
-    return printable(name, MAX_VALUE_LENGTH)
-
-
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
@@ -243,7 +239,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
         is_accepted = ids.accepts(prediction.id, None)
         content = _content(prediction, truth_set.task, max_concepts, report)
         if not is_writable(prediction.id, ""):
-            report.error("FIELDS", "a line can't hold this id", id=_shown(prediction.id), hint="rename the image")
+            report.error("FIELDS", "a line can't hold this id", id=show_id(prediction.id), hint="rename the image")
         if is_accepted:
             contents[prediction.id] = content
     ids.finish(consequence="predict every image of the set")
@@ -258,7 +254,7 @@ def _content(prediction: Prediction, task: str, max_concepts: int, report: Repor
     for concept in prediction.concepts:
         if not concept or concept != concept.strip() or _REPLACED.search(concept) or ";" in concept:
             what, hint = "a line can't hold this concept", "write C and 7 digits"
-            report.error("CONCEPT-FORM", what, id=_shown(prediction.id), value=shorten(concept), hint=hint)
+            report.error("CONCEPT-FORM", what, id=show_id(prediction.id), value=shorten(concept), hint=hint)
     return ";".join(without_repeats(prediction.concepts)[:max_concepts])
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.core.files import Report, printable, read_text, sniff_separator, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, shorten
+from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.findings import Findings, shorten
 from baselines.core.tasks import get_task
 from baselines.medical.tuberculosis.task import TYPES
 
@@ -168,10 +168,10 @@ def _read_row(line: str, separator: str, number: int, report: Report) -> Truth |
     full = _normalise(name)
     if full != name:
         what = f"the id lacks {SUFFIX}"
-        report.info("NAME", what, line=number, value=shorten(name), hint=f"taken for {printable(full, MAX_VALUE_LENGTH)}")
+        report.info("NAME", what, line=number, value=shorten(name), hint=f"taken for {show_id(full)}")
     label = parse_label(label_text)
     if label is None:
-        what, shown = "the class is not an integer from 1 to 5", printable(full, MAX_VALUE_LENGTH)
+        what, shown = "the class is not an integer from 1 to 5", show_id(full)
         report.error("CLASS-UNKNOWN", what, line=number, id=shown, value=shorten(label_text), hint=label_hint(label_text))
         return None
     return Truth(full, label)
@@ -194,7 +194,7 @@ def _normalise(name: str) -> str:
 
 
 def _tell_duplicate(truth: Truth, other: Truth, other_line: int, number: int, report: Report) -> None:
-    shown = printable(truth.id, MAX_VALUE_LENGTH)
+    shown = show_id(truth.id)
     if truth.label == other.label:
         what = f"the scan is on line {other_line}, too"
         report.error("ID-DUPLICATE", what, line=number, id=shown, hint="keep one of the lines")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from baselines.core.files import Report, printable, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity, shorten
+from baselines.core.files import Report, show_id, write_atomic
+from baselines.core.findings import Findings, Severity, shorten
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
 from baselines.medical.tuberculosis.records import SUFFIX, Prediction, TruthSet, is_header, is_writable, label_hint, parse_label
 from baselines.medical.tuberculosis.task import TYPES
@@ -59,7 +59,7 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
         is_accepted = ids.accepts(name, number)
         label = parse_label(label_text)
         if label is None:
-            what, shown = "the class is not an integer from 1 to 5", printable(name, MAX_VALUE_LENGTH)
+            what, shown = "the class is not an integer from 1 to 5", show_id(name)
             report.error("CLASS", what, line=number, id=shown, value=shorten(label_text), hint=label_hint(label_text))
         elif is_accepted:
             predictions[name] = Prediction(name, label)
@@ -88,7 +88,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
     for prediction in predictions:
         if ids.accepts(prediction.id, None):
             labels[prediction.id] = prediction.label
-        shown = printable(prediction.id, MAX_VALUE_LENGTH)
+        shown = show_id(prediction.id)
         if prediction.label not in TYPES:
             hint = label_hint(str(prediction.label))
             report.error("CLASS", "the predicted class is none", id=shown, value=shorten(prediction.label), hint=hint)

@@ -7,7 +7,7 @@ as written: normalising belongs to the score.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from baselines.core.files import Report, printable, read_text, sniff_separator, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity, invalid, shorten
+from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.findings import Findings, Severity, invalid, shorten
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -225,12 +225,12 @@ class _Reader:
         if len(fields) < form.least:
             expected = f"expected {form.least}{'' if form.most else ' or more'}, as in {self.layout}"
             what = f"the line has {len(fields)} of its fields" if len(fields) > 1 else "the line has one field"
-            self.report.error("FIELDS", what, line=number, id=_short(name), hint=expected)
+            self.report.error("FIELDS", what, line=number, id=show_id(name), hint=expected)
             return None
         if form.most and len(fields) > form.most:
             what = f"the line has {len(fields)} fields"
             hint = f"expected {form.most}, as in {self.layout}: is there a separator inside the question or the answer?"
-            self.report.error("SEPARATOR-IN-FIELD", what, line=number, id=_short(name), hint=hint)
+            self.report.error("SEPARATOR-IN-FIELD", what, line=number, id=show_id(name), hint=hint)
             return None
         question = "" if form.question is None else fields[form.question]
         category = fields[1] if self.layout == Layout.CATEGORIES else ""
@@ -242,7 +242,7 @@ class _Reader:
         if len(texts) < len(written):
             severity = Severity.WARNING if texts else Severity.ERROR
             hint = "it is left out" if texts else f"an image without {self._noun} can't be scored"
-            self.report.add(severity, "TEXT-EMPTY", f"an empty {self._noun}", line=number, id=_short(name), hint=hint)
+            self.report.add(severity, "TEXT-EMPTY", f"an empty {self._noun}", line=number, id=show_id(name), hint=hint)
         for text in written:
             self.oddities.add(number, text, is_question=self.task == "vqg")
         return Truth(name, texts, question, category) if texts else None
@@ -263,7 +263,7 @@ class _Reader:
         same = self._folded.setdefault(_fold(truth.id), truth.id)
         if same != truth.id:
             what = "the id differs from another only in case or extension"
-            self.report.warning("ID-CASE", what, line=number, id=_short(truth.id), value=shorten(same))
+            self.report.warning("ID-CASE", what, line=number, id=show_id(truth.id), value=shorten(same))
         if known is None:
             return True
         if self.task == "vqg":
@@ -271,7 +271,7 @@ class _Reader:
             self._repeated += 1
         else:
             hint = "keep one of the lines"
-            self.report.error("ID-DUPLICATE", "the image has an answer already", line=number, id=_short(truth.id), hint=hint)
+            self.report.error("ID-DUPLICATE", "the image has an answer already", line=number, id=show_id(truth.id), hint=hint)
         return False
 
     def tell(self) -> None:
@@ -284,7 +284,7 @@ class _Reader:
             for truth in self.truths.values():
                 if len({_plain_text(text) for text in truth.texts}) < len(truth.texts):
                     hint = "it counts once"
-                    self.report.warning("QUESTION-DUPLICATE", "the same question twice", id=_short(truth.id), hint=hint)
+                    self.report.warning("QUESTION-DUPLICATE", "the same question twice", id=show_id(truth.id), hint=hint)
 
 
 def _fold(name: str) -> str:
@@ -293,10 +293,6 @@ def _fold(name: str) -> str:
 
 def _plain_text(text: str) -> str:
     return " ".join(text.lower().split())
-
-
-def _short(name: str) -> str:
-    return printable(name, MAX_VALUE_LENGTH)
 
 
 class _Oddities:
@@ -319,22 +315,19 @@ class _Oddities:
     _FORM = ("QUESTION-FORM", Severity.INFO, "no question mark at the end", re.compile(r"[^?\s]\s*$"))
 
     def __init__(self) -> None:
-        self.counts: Counter[tuple[str, Severity, str]] = Counter()
-        self.first: dict[tuple[str, Severity, str], tuple[int, str]] = {}
+        self.tallies: defaultdict[tuple[str, Severity, str], Tally] = defaultdict(Tally)
 
     def add(self, number: int, text: str, *, is_question: bool) -> None:
         """Count a text."""
         for rule, severity, what, sign in (*self._SIGNS, self._FORM if is_question else self._CASE):
             if sign.search(text):
-                self.counts[rule, severity, what] += 1
-                self.first.setdefault((rule, severity, what), (number, text))
+                self.tallies[rule, severity, what].add(number, shorten(text))
 
     def tell(self, report: Report) -> None:
         """Report the counts."""
-        for (rule, severity, what), count in self.counts.items():
-            number, text = self.first[rule, severity, what]
-            message = f"{count} {'text has' if count == 1 else 'texts have'} {what}"
-            report.add(severity, rule, message, line=number, value=shorten(text), hint="kept as written")
+        for (rule, severity, what), texts in self.tallies.items():
+            message = f"{texts.count} {'text has' if texts.count == 1 else 'texts have'} {what}"
+            texts.tell(report, severity, rule, message, "kept as written")
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

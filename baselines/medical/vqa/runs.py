@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from baselines.core.files import MAX_RECORD_LENGTH, Report, printable, write_atomic
-from baselines.core.findings import MAX_VALUE_LENGTH, Findings, Severity, shorten
+from baselines.core.files import MAX_RECORD_LENGTH, Report, show_id, write_atomic
+from baselines.core.findings import Findings, Severity, shorten
 from baselines.core.metrics.text import clean
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
 from baselines.medical.vqa.records import Prediction, TruthSet, is_header, is_writable
@@ -163,7 +163,7 @@ class _Judge:
 
     def _tell(self, severity: Severity, rule: str, message: str, line: int, name: str, value: str, hint: str) -> None:
         seen = shorten(value) if value else ""
-        self.report.add(severity, rule, message, line=line, id=printable(name, MAX_VALUE_LENGTH), value=seen, hint=hint)
+        self.report.add(severity, rule, message, line=line, id=show_id(name), value=seen, hint=hint)
 
 
 def _plain(text: str) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
 
 def _is_sound(prediction: Prediction, task: str, report: Report) -> bool:
     """Whether a prediction can be written; reports it if not."""
-    name, texts = printable(prediction.id, MAX_VALUE_LENGTH), prediction.texts
+    name, texts = show_id(prediction.id), prediction.texts
     if task == "vqa" and len(texts) != 1:
         report.error("FIELDS", f"{len(texts)} answers", id=name, hint="give exactly one")
     elif not any(text.strip() for text in texts):
