@@ -91,7 +91,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a finished run folder")
+    several = "a finished run folder; several are an ensemble, where the task can combine runs"
+    parser.add_argument("run_dir", type=Path, nargs="+", metavar="RUN_DIR", help=several)
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data root, laid out as data/README.md says")
     parser.add_argument("--split", default="test", help="the split to predict (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run file to write")

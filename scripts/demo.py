@@ -63,7 +63,7 @@ def demonstrate(card: TaskCard) -> Row:
     Raises:
         subprocess.CalledProcessError: If one of the commands failed; it has printed why.
     """
-    experiment = card.id.replace("-", "_")
+    experiment = card.experiment
     overrides = ("preset=demo", f"runs_dir={RUNS}", *OVERRIDES.get(experiment, ()))
     folder = RUNS / card.id / experiment / run_name(overrides)
     imageclef("sample", card.id, "--out", str(SAMPLES))

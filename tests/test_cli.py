@@ -149,7 +149,7 @@ def test_version(capsys):
         (
             "predict runs/x --data d --out f",
             {
-                "run_dir": Path("runs/x"),
+                "run_dir": [Path("runs/x")],
                 "data": Path("d"),
                 "split": "test",
                 "out": Path("f"),

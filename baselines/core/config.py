@@ -103,7 +103,7 @@ class TrainerConfig:
     """How long and on what to train.
 
     Attributes:
-        max_steps: Optimisation steps of the whole training.
+        max_steps: Optimisation steps of the whole training; 0 for models that are fitted without gradients.
         validate_every: Optimisation steps between validations; the last step is always followed by one.
         precision: ``32``, or ``bf16`` for bfloat16 autocast.
         channels_last: Whether the network's weights are laid out channels last.
@@ -118,7 +118,7 @@ class TrainerConfig:
         log_every: Optimisation steps that one row of ``metrics.csv`` is the mean over.
     """
 
-    max_steps: PositiveInt = 10_000
+    max_steps: Count = 10_000
     validate_every: PositiveInt = 1_000
     precision: Literal["32", "bf16"] = "32"
     channels_last: bool = False

@@ -51,6 +51,8 @@ class TaskCard:
         classes: Class names by campaign id, where they are known beforehand; readers take the names from the data.
         files: The files as distributed that the readers look for, as paths below the data root.
         example_ids: Two invented ids of the campaign's form, for examples.
+        experiment: Name of the reference recipe, a file of ``conf/experiment``, which several tasks may share; left out, it is
+            the id with ``_`` for ``-``.
     """
 
     id: str
@@ -67,6 +69,11 @@ class TaskCard:
     classes: Mapping[int, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     example_ids: tuple[str, ...] = ("a", "b")
+    experiment: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.experiment:
+            object.__setattr__(self, "experiment", self.id.replace("-", "_"))
 
     @property
     def primary(self) -> Metric:

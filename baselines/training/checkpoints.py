@@ -150,17 +150,24 @@ def inference_weights(module: BaselineModule) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
-def export(folder: Path, config: Config, data: Any, best: Mapping[str, Any]) -> None:
-    """Write ``model.safetensors`` and ``card.json`` of the best weights.
+def write_untrained(folder: Path, module: BaselineModule) -> None:
+    """Write ``best.ckpt`` of a training without steps: the weights it starts with, which no validation has seen."""
+    best = {"state_dict": inference_weights(module), "name": None, "score": None, "step": 0}
+    write_atomically(folder / BEST, lambda temporary: torch.save(best, temporary))
+
+
+def export(folder: Path, config: Config, data: Any, module: BaselineModule, best: Mapping[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``card.json`` of a module that has the best weights and is calibrated.
 
     Args:
         folder: The run folder.
         config: The run's configuration.
         data: The data module.
+        module: The module.
         best: What ``best.ckpt`` holds.
     """
     # Clones, since safetensors refuses weights that share memory, as tied ones do.
-    weights = {name: tensor.clone() for name, tensor in best["state_dict"].items()}
+    weights = {name: tensor.clone() for name, tensor in inference_weights(module).items()}
     write_atomically(folder / MODEL, lambda temporary: save_file(weights, temporary))
     card = {
         "task": config.task,
@@ -169,7 +176,7 @@ def export(folder: Path, config: Config, data: Any, best: Mapping[str, Any]) -> 
         "classes": {str(key): name for key, name in data.classes.items()},
         "data_hash": data.data_hash,
         "step": best["step"],
-        "validation": {best["name"]: best["score"]},
+        "validation": {best["name"]: best["score"]} if best["step"] else {},
         "versions": {"imageclef-baselines": __version__, "python": platform.python_version(), **_versions(CARD_PACKAGES)},
         "git": git_revision(),
     }
@@ -234,6 +241,14 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         hint = "only the safetensors format is read: it can't run code"
         raise invalid("WEIGHTS-DAMAGED", "can't be read as safetensors", file=path, value=str(error), hint=hint) from error
+
+
+def shape_fitted(network: nn.Module, weights: Mapping[str, Tensor], prefixes: Sequence[str]) -> None:
+    """Give the buffers under these prefixes, whose shapes the training data decided, the shapes they have in a file."""
+    for name, buffer in list(network.named_buffers()):
+        if name in weights and name.startswith(tuple(prefixes)) and buffer.shape != weights[name].shape:
+            parent, _, leaf = name.rpartition(".")
+            setattr(network.get_submodule(parent), leaf, buffer.new_empty(weights[name].shape))
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: Path, may_differ: Sequence[str] = ()) -> list[str]:

@@ -168,6 +168,10 @@ class BaselineDataModule(LightningDataModule):
         """Return the loader of the split to predict."""
         return self._evaluation_loader(self.predict_dataset(self.predict_split))
 
+    def loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
+        """Return the loader of a whole data set in its order, on one process, for :meth:`BaselineModule.calibrate`."""
+        return DataLoader(dataset, batch_size=self.config.data.eval_batch_size, **self._loading())
+
     def _evaluation_loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         shard = padded_shard(len(dataset), rank, world_size)  # type: ignore[arg-type]

@@ -76,6 +76,9 @@ def run(config: Config, folder: Path) -> RunResult:
     card = get_task(config.task)
     for name in ("data", "model", "runs", "score"):
         card.module(name)
+    if not config.trainer.max_steps and config.trainer.devices > 1:
+        hint = "set trainer.devices=1, or trainer.max_steps above 0"
+        raise invalid("CONFIG-VALUE", "a fit without steps takes one device", value=config.trainer.devices, hint=hint)
     first = process_index() == 0
     with _alone_in(folder) if first else contextlib.nullcontext():
         if first:
@@ -103,10 +106,15 @@ def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
     fit(config, folder, data, module, status)
     best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
     restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
-    if first:
-        checkpoints.export(folder, config, data, best)
-    status.update(phase="predict", best={name: best[name] for name in ("name", "score", "step")})
     trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
+    if first:
+        status.update(phase="calibrate")
+        calibrate(trainer, module, data)
+        checkpoints.export(folder, config, data, module, best)
+    if trainer.world_size > 1:
+        torch.distributed.barrier()  # of the fit; this trainer has not started its own processes yet
+        restore_inference(module, checkpoints.read_weights(folder), folder)
+    status.update(phase="predict", best={name: best[name] for name in ("name", "score", "step")} if best["step"] else None)
     predictions = predict_split(trainer, module, data, "val", folder / SHARDS)
     if not first:
         return None
@@ -139,7 +147,7 @@ def build(config: Config) -> tuple[BaselineDataModule, BaselineModule]:
 
 def _initialise(module: BaselineModule, source: Path) -> None:
     weights = checkpoints.read_weights(source)
-    prefixes = tuple(module.class_dependent)
+    prefixes = (*module.class_dependent, *module.fitted)
     skipped = checkpoints.load_weights(module.network, weights, source, prefixes)
     if module.averaged is not None:
         module.averaged.load_state_dict(module.network.state_dict())
@@ -151,6 +159,7 @@ def _initialise(module: BaselineModule, source: Path) -> None:
 
 def restore_inference(module: BaselineModule, weights: Mapping[str, torch.Tensor], source: Path) -> None:
     """Give a module the weights to predict with; they take the place of a moving average."""
+    checkpoints.shape_fitted(module.network, weights, module.fitted)
     checkpoints.load_weights(module.network, weights, source)
     module.averaged = None
 
@@ -200,12 +209,27 @@ def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, de
 
 
 def fit(config: Config, folder: Path, data: BaselineDataModule, module: BaselineModule, status: Status) -> None:
-    """Train from where ``last.ckpt`` ends, or from the start, to the last step; leaves ``last.ckpt`` and ``best.ckpt``."""
+    """Train from where ``last.ckpt`` ends, or from the start, to the last step; leaves ``last.ckpt`` and ``best.ckpt``.
+
+    Without steps there is nothing to resume, and ``best.ckpt`` holds the weights as they are.
+    """
+    if not config.trainer.max_steps:
+        if process_index() == 0:
+            checkpoints.write_untrained(folder, module)
+        return
     logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.logger == "tensorboard" else False
     # The journal comes first: a checkpoint has to find the step's numbers in it.
     trainer = make_trainer(config, folder, [Journal(folder, config, status), Checkpoints(folder, config)], logger)
     last = folder / checkpoints.LAST
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+
+
+def calibrate(trainer: Trainer, module: BaselineModule, data: BaselineDataModule) -> None:
+    """Fit what follows training, on the trainer's device and in its precision."""
+    seed_everything(data.config.seed, verbose=False)
+    module.to(trainer.strategy.root_device).eval()
+    with torch.no_grad(), trainer.precision_plugin.predict_step_context():
+        module.calibrate(data)
 
 
 def predict_split(

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
 from baselines.core.config import Config, OptimizerConfig
+from baselines.training.data import BaselineDataModule
 
 
 class BaselineModule(LightningModule):
@@ -33,11 +34,13 @@ class BaselineModule(LightningModule):
         averaged: Its moving average, or ``None``.
         class_dependent: Prefixes of the network's parameters whose shape depends on the number of classes; ``init_from`` leaves
             them as they are where the shapes differ.
+        fitted: Prefixes of the network's buffers that :meth:`calibrate` fills; they take the shape that a file has.
         parts: The latest step's losses by name, detached.
         validation: The latest validation's numbers, the monitored one first.
     """
 
     class_dependent: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
 
     def __init__(self, config: Config, network: nn.Module) -> None:
         super().__init__()
@@ -78,6 +81,21 @@ class BaselineModule(LightningModule):
         Runs on every process: sums have to be made over all of them, with :meth:`sum_over_processes`.
         """
         raise NotImplementedError
+
+    def calibrate(self, data: BaselineDataModule) -> None:
+        """Fit what is not trained by gradients: thresholds, an index of training samples, statistics.
+
+        Called once after training, on the first process, seeded, without gradients, with the best weights in place and in
+        evaluation mode. What is found has to be in buffers of the network, under the prefixes of :attr:`fitted`. The held-out
+        samples are reported on: whoever tunes, tunes on training samples set aside. The base fits nothing.
+
+        Args:
+            data: The data module; ``data.loader(dataset)`` gives whole data sets, ``self.to_device(batch)`` moves a batch.
+        """
+
+    def to_device(self, batch: Any) -> Any:
+        """Return a batch with its tensors where the network is."""
+        return self.transfer_batch_to_device(batch, self.device, 0)
 
     # ---- what the base does with it
 

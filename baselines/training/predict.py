@@ -1,4 +1,4 @@
-"""``imageclef predict``: predict a split with a trained model and write the run file."""
+"""``imageclef predict``: predict a split with a trained model, or an ensemble of them, and write the run file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -15,7 +15,7 @@ from baselines.core.findings import UsageError, invalid
 from baselines.core.tasks import get_task
 from baselines.training import checkpoints
 from baselines.training.callbacks import RunWriter
-from baselines.training.data import BaselineDataModule
+from baselines.training.data import BaselineDataModule, Split
 from baselines.training.loop import make_trainer, predict_split, restore_inference, tell_findings
 from baselines.training.module import BaselineModule
 
@@ -23,39 +23,61 @@ Accelerator = Literal["auto", "cpu", "gpu"]
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Predict ``args.split`` of the data root ``args.data`` with the model of ``args.run_dir`` into ``args.out``.
+    """Predict ``args.split`` of the data root ``args.data`` with the models of ``args.run_dir`` into ``args.out``.
+
+    Several run folders are an ensemble: the task's ``score.combine`` makes one run of their predictions.
 
     Optional are ``args.batch_size`` (``None``: the run's own), ``args.format`` (of the run file, where a task has several) and
     ``args.device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:N``).
 
     Raises:
-        InvalidInput: If the run folder or the data can't be used.
-        UsageError: If the task has no such split, or the device is none.
+        InvalidInput: If a run folder or the data can't be used, or the folders are of different tasks or classes.
+        UsageError: If the task has no such split or can't combine runs, or the device is none.
     """
-    config, classes = checkpoints.read_card(Path(args.run_dir))
-    card = get_task(config.task)
+    folders = [Path(folder) for folder in args.run_dir]
+    cards = [checkpoints.read_card(folder) for folder in folders]
+    (first, classes), card = cards[0], get_task(cards[0][0].task)
     if args.split not in card.splits:
-        raise UsageError(f"task {config.task} has no split {args.split!r}: it has {', '.join(card.splits)}")
+        raise UsageError(f"task {card.id} has no split {args.split!r}: it has {', '.join(card.splits)}")
+    if len(folders) > 1 and not hasattr(card.module("score"), "combine"):
+        raise UsageError(f"task {card.id} can't combine runs: give one run folder")
+    for folder, (config, others) in zip(folders, cards, strict=True):
+        if (config.task, others) != (first.task, classes):
+            hint = f"an ensemble has one task and one set of classes: here {first.task}, as in {folders[0]}"
+            raise invalid("RUN-OTHER-TASK", "predicts another task or other classes", file=folder, value=config.task, hint=hint)
     accelerator, devices = _device(getattr(args, "device", None) or "auto")
-    weights = checkpoints.read_weights(Path(args.run_dir))
-    out = Path(args.out)
-    with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:
-        config = _for_prediction(config, Path(args.data), getattr(args, "batch_size", None), accelerator, cache=Path(name))
-        data: BaselineDataModule = card.module("data").build_data(config, classes)
-        split = data.split(args.split)
-        tell_findings(data)
-        if not split.samples:
-            raise invalid("DATA-EMPTY", f"the {args.split} split has no samples", file=args.data)
-        module: BaselineModule = card.module("model").build_module(config, data)
-        restore_inference(module, weights, Path(args.run_dir))
-        trainer = make_trainer(config, Path(name), [RunWriter(Path(name))], devices=devices)
-        predictions = predict_split(trainer, module, data, args.split, Path(name))
+    runs = []
+    for folder, (config, _) in zip(folders, cards, strict=True):
+        with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:
+            batch_size = getattr(args, "batch_size", None)
+            adapted = _for_prediction(config, Path(args.data), batch_size, accelerator, cache=Path(name))
+            split, predictions = _predict_one(adapted, classes, folder, args.split, devices)
+        runs.append(predictions)
+    predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
-    truth_set = replace(split.truth_set, classes=classes)
+    truth_set = replace(split.truth_set, classes=classes) if classes else split.truth_set
     options = {"run_format": args.format} if getattr(args, "format", None) else {}
+    out = Path(args.out)
     card.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
     Console(stderr=True).print(f"{len(predictions)} predictions written to {out}", markup=False, highlight=False)
     return 0
+
+
+def _predict_one(
+    config: Config, classes: dict[int, str], folder: Path, split_name: str, devices: int | list[int]
+) -> tuple[Split, dict[str, Any]]:
+    """Return a split and its predictions by the model of a run folder."""
+    card, work = get_task(config.task), Path(str(config.data.cache_dir))
+    weights = checkpoints.read_weights(folder)
+    data: BaselineDataModule = card.module("data").build_data(config, classes)
+    split = data.split(split_name)
+    tell_findings(data)
+    if not split.samples:
+        raise invalid("DATA-EMPTY", f"the {split_name} split has no samples", file=config.data.root)
+    module: BaselineModule = card.module("model").build_module(config, data)
+    restore_inference(module, weights, folder)
+    trainer = make_trainer(config, work, [RunWriter(work)], devices=devices)
+    return split, predict_split(trainer, module, data, split_name, work)
 
 
 def _for_prediction(config: Config, root: Path, batch_size: int | None, accelerator: Accelerator, cache: Path) -> Config:

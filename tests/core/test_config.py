@@ -53,7 +53,7 @@ def test_all_mistakes_at_once():
     [
         ("trainer__max_steps", True, "CONFIG-TYPE"),
         ("trainer__max_steps", 1.5, "CONFIG-TYPE"),
-        ("trainer__max_steps", 0, "CONFIG-VALUE"),
+        ("trainer__max_steps", -1, "CONFIG-VALUE"),
         ("trainer__compile", 1, "CONFIG-TYPE"),
         ("trainer__precision", "16", "CONFIG-VALUE"),
         ("optimizer__lr", "1e-3", "CONFIG-TYPE"),

@@ -201,17 +201,45 @@ def test_init_from_a_run_and_from_other_classes(finished, toy_config, tmp_path, 
 
 def test_predict_repeats_the_run_file_and_predicts_other_splits(finished, points, tmp_path):
     _, folder = finished
-    arguments = {"run_dir": folder, "data": points, "device": "cpu"}
+    arguments = {"run_dir": [folder], "data": points, "device": "cpu"}
     assert predict(Namespace(**arguments, split="val", out=tmp_path / "val.csv", batch_size=None)) == 0
     assert (tmp_path / "val.csv").read_bytes() == (folder / "run.csv").read_bytes()
     assert predict(Namespace(**arguments, split="test", out=tmp_path / "test.csv", batch_size=3)) == 0
     assert [line[:3] for line in (tmp_path / "test.csv").read_text().splitlines()] == [f"p{index}" for index in range(53, 60)]
 
 
+def test_a_fit_without_steps_is_calibrated_and_kept(toy_config, points, tmp_path):
+    config = toy_config(model__name="nearest", trainer__max_steps=0)
+    result = loop.run(config, tmp_path / "run")
+    assert result.scores.score > 0.8
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert (card["step"], card["validation"]) == (0, {})
+    arguments = Namespace(run_dir=[tmp_path / "run"], data=points, device="cpu", split="val", out=tmp_path / "out.csv")
+    assert predict(arguments) == 0
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "run" / "run.csv").read_bytes()
+    with pytest.raises(InvalidInput, match=r"trainer\.devices=1"):
+        loop.run(toy_config(trainer__max_steps=0, trainer__devices=2), tmp_path / "two")
+
+
+def test_several_run_folders_are_an_ensemble(finished, toy_config, points, tmp_path):
+    loop.run(toy_config(model__name="nearest", trainer__max_steps=0), tmp_path / "nearest")
+    arguments = {"data": points, "device": "cpu", "split": "val", "out": tmp_path / "out.csv"}
+    assert predict(Namespace(run_dir=[finished[1], tmp_path / "nearest"], **arguments)) == 0
+    # The neighbour is sure of itself, the perceptron never quite: together they say what the neighbour says.
+    runs = (arguments["out"], tmp_path / "nearest" / "run.csv")
+    labels = [[line.split(",")[:2] for line in path.read_text().splitlines()] for path in runs]
+    assert labels[0] == labels[1]
+    assert runs[0].read_bytes() != runs[1].read_bytes()
+    card = json.loads((tmp_path / "nearest" / "card.json").read_text())
+    (tmp_path / "nearest" / "card.json").write_text(json.dumps(card | {"classes": {"1": "only"}}))
+    with pytest.raises(InvalidInput, match="RUN-OTHER-TASK"):
+        predict(Namespace(run_dir=[finished[1], tmp_path / "nearest"], **arguments))
+
+
 @pytest.mark.parametrize("wrong", [{"split": "dev"}, {"device": "tpu"}, {"device": "cpu:1"}, {"device": "cuda:x"}], ids=str)
 def test_predict_called_wrongly(finished, points, tmp_path, wrong):
     arguments = {
-        "run_dir": finished[1],
+        "run_dir": [finished[1]],
         "data": points,
         "split": "val",
         "out": tmp_path / "out",

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from baselines.core.results import Evaluation
+from imageclef_toy.records import Prediction
 
 
 def evaluate(truth_set, predictions):
@@ -19,3 +20,8 @@ def evaluate(truth_set, predictions):
 
 def draw(sample, prediction, classes):
     return Image.new("RGB", (8, 8), "green" if prediction.label == sample.truth else "red")
+
+
+def combine(runs):
+    sums = {name: sum(run[name].scores for run in runs) for name in runs[0]}
+    return {name: Prediction(name, int(scores.argmax()) + 1, scores / len(runs)) for name, scores in sums.items()}
