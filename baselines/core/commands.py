@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
-from baselines.core.files import write_atomic
+from baselines.core.files import refuse_overwriting, write_atomic
 from baselines.core.findings import Findings, Severity
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
@@ -76,7 +77,10 @@ def score(args: argparse.Namespace) -> int:
 
     Raises:
         InvalidInput: If the truth or the run has errors, or a platform is to get an undefined score.
+        UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
+    outputs = (("--json", args.json), ("--codabench", args.codabench), ("--aicrowd", args.aicrowd))
+    refuse_overwriting([*_inputs(args), ("--run", args.run)], outputs)
     settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
     scores = scorer.Scorer(args.task, args.truth, args.ids, settings).score(args.run).scores
     exports = (
@@ -103,7 +107,9 @@ def compare(args: argparse.Namespace) -> int:
 
     Raises:
         InvalidInput: If the truth has errors.
+        UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
+    refuse_overwriting([*_inputs(args), *((f"the run {path}", path) for path in args.runs)], [("--out", args.out)])
     settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
     rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
     for row in rows:
@@ -116,6 +122,12 @@ def compare(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(leaderboard.WRITERS[args.format](rows))
     return 1 if any(row.scores is None for row in rows) else 0
+
+
+def _inputs(args: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    """Return the files beside the runs that are read, with their flags."""
+    vocabulary = args.run_options.get("vocabulary", ())
+    return [("--truth", args.truth), ("--ids", args.ids), *(("--vocabulary", path) for path in vocabulary)]
 
 
 def sample(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ import re
 import secrets
 import stat
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
-from baselines.core.findings import MAX_VALUE_LENGTH, Finding, Findings, Severity, shorten
+from baselines.core.findings import MAX_VALUE_LENGTH, Finding, Findings, Severity, UsageError, shorten
 
 Prefix = Literal["DATA", "RUN"]
 
@@ -77,6 +77,34 @@ def write_json_atomic(path: Path, value: Any) -> None:
         ValueError: If the value holds NaN or an infinity, which JSON doesn't have.
     """
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def refuse_overwriting(inputs: Iterable[tuple[str, Path | None]], outputs: Iterable[tuple[str, Path | None]]) -> None:
+    """Make sure that no file to write is one to read, and that no two are the same, before anything is read or written.
+
+    Args:
+        inputs: What the user calls each file to read, such as ``--truth``, and the file; ``None`` where it isn't given.
+        outputs: The same of the files to write.
+
+    Raises:
+        UsageError: If two names, links followed, lead to one file.
+    """
+    taken = [(name, path) for name, path in inputs if path is not None]
+    for name, path in outputs:
+        if path is None:
+            continue
+        other = next((label for label, each in taken if _is_same_file(path, each)), None)
+        if other is not None:
+            raise UsageError(f"{name} would overwrite {other}, they are the same file: {path}; name another file to write")
+        taken.append((name, path))
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, which needn't exist; links of both kinds are seen through."""
+    try:
+        return os.path.realpath(path) == os.path.realpath(other) or path.samefile(other)
+    except (OSError, ValueError):
+        return False  # one of them doesn't exist, or can't: reading or writing it says why
 
 
 def sha256_of(path: Path) -> str:

@@ -185,3 +185,69 @@ def test_sample_writes_what_can_be_scored(capsys, tmp_path):
 def test_nothing_is_written_if_one_task_has_no_samples(capsys, tmp_path):
     assert main(["sample", TASK, "nosuchtask", "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
+
+
+def a_link(path, target):
+    path.symlink_to(target)
+    return path
+
+
+def a_hard_link(path, target):
+    path.hardlink_to(target)
+    return path
+
+
+@pytest.mark.parametrize("output", ["--json", "--codabench", "--aicrowd"])
+@pytest.mark.parametrize("victim", ["truth.json", "run.json", "ids.txt"])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda folder, name: folder / name,
+        lambda folder, name: folder / "nowhere" / ".." / name,
+        lambda folder, name: a_link(folder / "link", name),
+        lambda folder, name: a_hard_link(folder / "link", folder / name),
+    ],
+    ids=["itself", "dots", "link", "hard-link"],
+)
+def test_score_never_overwrites_what_it_reads(capsys, files, output, victim, spell):
+    before = (files / victim).read_bytes()
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json"), "--ids", str(files / "ids.txt")]
+    assert main(["score", TASK, *where, output, str(spell(files, victim))]) == 2
+    captured = capsys.readouterr()
+    assert f"{output} would overwrite --{victim.partition('.')[0]}" in captured.err
+    assert not captured.out
+    assert (files / victim).read_bytes() == before
+
+
+def test_score_refuses_before_it_reads(capsys, tmp_path):
+    where = ["--truth", str(tmp_path / "none"), "--run", str(tmp_path / "broken")]
+    (tmp_path / "broken").write_text("[")
+    assert main(["score", TASK, *where, "--json", str(tmp_path / "none")]) == 2
+    assert "--json would overwrite --truth" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken"]
+
+
+def test_two_outputs_are_two_files(capsys, files):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
+    new = str(files / "new.json")
+    assert main(["score", TASK, *where, "--json", new, "--codabench", new]) == 2
+    assert "--codabench would overwrite --json" in capsys.readouterr().err
+    assert not (files / "new.json").exists()
+
+
+def test_a_vocabulary_is_not_overwritten(capsys, tmp_path):
+    for name, line in {"truth": "synpic1\tC0000001", "known": "synpic9\tC0000001", "run": "synpic1|C0000001"}.items():
+        (tmp_path / name).write_text(line + "\n")
+    truth, known, run = (str(tmp_path / name) for name in ("truth", "known", "run"))
+    assert main(["score", "caption-concepts", "--truth", truth, "--run", run, "--vocabulary", known, "--json", known]) == 2
+    assert "--json would overwrite --vocabulary" in capsys.readouterr().err
+    assert (tmp_path / "known").read_text() == "synpic9\tC0000001\n"
+
+
+@pytest.mark.parametrize("victim", ["truth.json", "run.json"])
+def test_compare_never_overwrites_what_it_reads(capsys, files, victim):
+    before = (files / victim).read_bytes()
+    arguments = ["compare", TASK, "--truth", str(files / "truth.json"), str(files / "run.json"), "--out", str(files / victim)]
+    assert main(arguments) == 2
+    assert "--out would overwrite" in capsys.readouterr().err
+    assert (files / victim).read_bytes() == before
