@@ -77,13 +77,11 @@ class TruthSet:
         truths: The truths by id.
         kind: Whether the objects are boxes or polygons.
         classes: The substrates by campaign index.
-        others: Names in the file that are no substrates, with how many objects each has. These are in no truth.
     """
 
     truths: Mapping[str, Truth]
     kind: Kind
     classes: Mapping[int, str] = field(default_factory=lambda: SUBSTRATES)
-    others: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_truth(path: Path, task: str, findings: Findings, *, size: tuple[int, int] = IMAGE_SIZE) -> TruthSet:
@@ -192,7 +190,7 @@ class _Judge:
         limits = (size[0], size[1]) if kind == "boxes" else (size[0] - 1, size[1] - 1)
         self.limits = np.array(limits, np.int64)
         self.images: dict[str, _Objects] = {}
-        self.others: Counter[str] = Counter()
+        self.unknown: set[str] = set()
         self.separators, self.flipped, self.swapped, self.repeats = Tally(), Tally(), Tally(), Tally()
 
     def add(self, number: int, line: str, separator: str) -> None:
@@ -209,8 +207,10 @@ class _Judge:
         image = self.images.setdefault(read.id, _Objects())
         image.numbers.append(read.seq)
         if read.name not in _LABELS:
-            self.others[read.name] += 1
-            self._tell(Severity.WARNING, "CLASS-UNKNOWN", "no such substrate", read, nearest_substrate(read.name))
+            if read.name not in self.unknown:
+                self.unknown.add(read.name)
+                what = "no such substrate, told once for all lines that have it"
+                self._tell(Severity.ERROR, "CLASS-UNKNOWN", what, read, nearest_substrate(read.name))
             return
         ring = self._clip(read, np.array(fields[4:], np.int64).reshape(-1, 2))
         if ring is not None:
@@ -231,7 +231,7 @@ class _Judge:
         truths = {name: self._truth(name, image) for name, image in self.images.items()}
         what, hint = "the ring repeats points or goes back its way", "they are kept as they are"
         self._tell_lines(self.repeats, Severity.INFO, "POLY-REPEATED", what, hint)
-        return TruthSet(truths, self.kind, others=dict(self.others))
+        return TruthSet(truths, self.kind)
 
     def _read(self, number: int, fields: list[str]) -> _Line | None:
         """Check the form of a line; ``None`` if nothing can be made of it."""

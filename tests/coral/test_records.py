@@ -99,11 +99,12 @@ class TestReading:
     def test_only_lf_and_cr_end_lines(self, read):
         assert list(read("a\u2028b 0 c_sponge 1 1 1 3 3\n")[0].truths) == ["a\u2028b"]
 
-    def test_substrates_that_are_none_are_kept_apart(self, read):
-        truth_set, findings = read("a_flickr 0 soft_coral 1 1 1 3 3\na_flickr 1 soft_coral 1 1 1 3 3\nb 0 c_sponge 1 1 1 9 9\n")
-        assert truth_set.others == {"soft_coral": 2}
-        assert len(truth_set.truths["a_flickr"].shapes) == 0
-        assert "did you mean c_soft_coral?" in findings.of("warning")[0].hint
+    def test_a_class_that_is_no_substrate_is_one_error(self, read):
+        lines = ["a 0 soft_coral 1 1 1 3 3", "a 1 soft_coral 1 1 1 3 3", "a 2 c_spnge 1 1 1 3 3", "b 0 c_sponge 1 1 1 9 9"]
+        errors = read("\n".join(lines) + "\n")[1].of("error")
+        assert [(finding.code, finding.line) for finding in errors] == [("DATA-CLASS-UNKNOWN", 1), ("DATA-CLASS-UNKNOWN", 3)]
+        assert "saw 'soft_coral 1 1 3 3'; did you mean c_soft_coral?" in str(errors[0])
+        assert "did you mean c_sponge?" in str(errors[1])
 
     def test_images_whose_objects_are_all_left_out_stay(self, read):
         assert len(read("a 0 c_sponge 1 5 5 5 9\n")[0].truths["a"].labels) == 0
@@ -132,7 +133,7 @@ PLANTED = [
     ("DATA-NUMBER", "error", BOXES, REAL_BOXES + f"a 0 c_sponge 1 5 5 9 {'9' * 100_000}\n"),
     ("DATA-NUMBER", "error", BOXES, "image seq substrate confidence xmin ymin xmax ymax\n" + REAL_BOXES),
     ("DATA-CONFIDENCE", "warning", BOXES, "a 0 c_sponge 0.9 5 5 9 9\n"),
-    ("DATA-CLASS-UNKNOWN", "warning", BOXES, "a 0 sponge 1 5 5 9 9\n"),
+    ("DATA-CLASS-UNKNOWN", "error", BOXES, "a 0 sponge 1 5 5 9 9\n"),
     ("DATA-BOX-ORDER", "warning", BOXES, "a 0 c_sponge 1 5 9 9 5\n"),
     ("DATA-BOX-ORDER", "error", BOXES, "a 0 c_sponge 1 9 5 5 9\n"),
     ("DATA-BOX-ZERO", "warning", BOXES, "a 0 c_sponge 1 5 5 9 5\n"),

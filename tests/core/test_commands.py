@@ -251,3 +251,14 @@ def test_compare_never_overwrites_what_it_reads(capsys, files, victim):
     assert main(arguments) == 2
     assert "--out would overwrite" in capsys.readouterr().err
     assert (files / victim).read_bytes() == before
+
+
+def test_a_truth_with_classes_that_are_none_is_no_truth(capsys, tmp_path):
+    (tmp_path / "truth.txt").write_text("a 0 c_sponge 1 0 0 9 9\na 1 sponge_barrel 1 20 20 40 40\n")
+    (tmp_path / "run.txt").write_text("a;c_sponge 1:9x9+0+0\n")
+    where = ["--truth", str(tmp_path / "truth.txt"), "--run", str(tmp_path / "run.txt")]
+    assert main(["score", "coral-annotation", *where]) == 1
+    captured = capsys.readouterr()
+    assert "truth.txt:2: " in captured.err
+    assert "did you mean c_sponge_barrel?" in captured.err
+    assert not captured.out
