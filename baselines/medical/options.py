@@ -1,0 +1,58 @@
+"""The part of the configuration that captions and questions share: how texts are modelled and decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from baselines.core.config import Count, NonNegative, PositiveInt, Range, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """How texts about an image are modelled and decoded; ``model.text`` of the configuration.
+
+    Attributes:
+        decoder: Name or folder of a published language model of transformers that can attend to an image (BERT, RoBERTa, GPT-2,
+            BART, or a biomedical one of their kind), with its own tokenizer; ``None`` trains a small GPT-2 and a
+            tokenizer from scratch. A name is downloaded only with ``model.weights=pretrained``.
+        vocabulary: Most tokens of a tokenizer from scratch; at least the 256 bytes and three special ones.
+        width: Width of the decoder from scratch, a multiple of ``heads``.
+        layers: Its layers.
+        heads: Its attention heads.
+        dropout: Its dropout, and that of the image's features.
+        label_smoothing: Share of the target probability that is spread over all tokens (Szegedy and others, 2016).
+        max_tokens: Most tokens of a text; longer ones are cut in training.
+        min_tokens: Fewest tokens of a decoded text.
+        beams: Beams of the search.
+        length_penalty: A text's log-probability is divided by its tokens to this power: 0 prefers short texts, more than 1 long
+            ones.
+        decoding: ``beam`` takes the most probable texts; ``risk`` takes those of the highest expected BLEU, where the search's
+            texts are what may be true, with their probabilities (Kumar and Byrne, 2004).
+        reward_steps: So many of the last training steps go by the BLEU of sampled texts instead of the likelihood of the true
+            ones (self-critical training: Rennie and others, 2017).
+        reward_samples: Texts sampled for an image in these steps.
+        neighbours: How many of the nearest training images ``retrieval`` looks at; of their texts it takes those of the highest
+            expected BLEU.
+        questions: Most questions of an image (``vqg``).
+        set_aside: Share of the training images that are not trained on where a part of the model is tuned after training: the
+            number of words of ``words``.
+    """
+
+    decoder: str | None = None
+    vocabulary: Annotated[int, Range(259, 200_000)] = 4000
+    width: PositiveInt = 256
+    layers: PositiveInt = 4
+    heads: PositiveInt = 8
+    dropout: Share = 0.1
+    label_smoothing: Annotated[float, Range(0, 0.9)] = 0.1
+    max_tokens: Annotated[int, Range(2, 1024)] = 64
+    min_tokens: Count = 1
+    beams: PositiveInt = 4
+    length_penalty: NonNegative = 1.0
+    decoding: Literal["beam", "risk"] = "beam"
+    reward_steps: Count = 0
+    reward_samples: Annotated[int, Range(2, 100)] = 5
+    neighbours: PositiveInt = 1
+    questions: PositiveInt = 7
+    set_aside: Annotated[float, Range(0.01, 0.5)] = 0.1
