@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, shorten
+from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
 
 CONCEPTS = "caption-concepts"
@@ -23,6 +25,7 @@ SEPARATORS = "\t|,"  # between id and content; TAB is the campaign's
 CONCEPT_FORM = re.compile(r"C[0-9]{7}")
 
 _LISTED_IDS = 10
+_SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SPREADSHEETS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls start
 _FIRST_CONCEPT = re.compile(r"\s*C[0-9]{7}\s*(;|$)", re.IGNORECASE)
@@ -88,6 +91,8 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
         report.error("XLSX", "this is a spreadsheet, not text", hint="export it as UTF-8 text with TAB between the columns")
         return TruthSet({}, task)
     separator = sniff_separator(path, SEPARATORS, _fits_concepts if task == CONCEPTS else _fits_caption)
+    if not _is_own(path, task, report):
+        return TruthSet({}, task)
     reader = _Reader(task, separator, _find_images(path.parent), report)
     for number, line in read_text(path, findings, "DATA"):
         reader.read(line, number)
@@ -173,6 +178,25 @@ def is_writable(name: str, content: str) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
+
+
+def _is_own(path: Path, task: str, report: Report) -> bool:
+    """Whether the contents may be the task's; says so where they are another's, for sure or in all likelihood."""
+    lines = islice(read_text(path, Findings(), "DATA"), _SNIFFED_LINES)
+    contents = [re.split(f"[{SEPARATORS}]", line[:_SNIFFED_LENGTH], maxsplit=1)[-1] for _, line in lines]
+    form = form_of([content.partition("|")[0] for content in contents])  # of a question and its answer the question
+    if task == CONCEPTS:
+        is_other = form in {Form.QUESTIONS, Form.CAPTIONS} and not any(map(_FIRST_CONCEPT.match, contents))
+    else:
+        is_other = form in {Form.CONCEPTS, Form.QUESTIONS}
+    wanted = "concepts" if task == CONCEPTS else "captions"
+    if is_other:
+        hint = f"give the {wanted}: an image's id, TAB and its {wanted} on a line"
+        report.error("NO-TRUTH", f"the file holds no truth of {task}: these are {form}", hint=hint)
+    elif task == CAPTIONS and form in {Form.NUMBERS, Form.ANSWERS}:
+        what = f"the texts look like {form}, not like captions: is this the truth of {task}?"
+        report.warning("NO-TRUTH", what, hint="the scores mean nothing if it isn't")
+    return not is_other
 
 
 class _Reader:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, Severity, invalid, shorten
+from baselines.core.forms import Form, form_of, is_question
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -24,12 +25,6 @@ ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
 _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _HEADER_NAMES = frozenset(
     "id ids image images imageid image_id image-id imageids image_ids img imgid img_id filename file_name name qid".split()
-)
-_QUESTION_WORDS = frozenset(
-    (
-        *"what which where when who whose why how is are was were am do does did can could".split(),
-        *"has have had will would should may might".split(),
-    )
 )
 _COMMA = re.compile(r",(?![ \u00a0])")  # a comma before a blank belongs to the text
 _UNWRITABLE = re.compile("[|\r\n\0\ud800-\udfff]")
@@ -101,16 +96,6 @@ _FIELDS = {
 }
 
 
-def is_question(text: str) -> bool:
-    """Whether a text looks like a question: by its question mark or its first word.
-
-    >>> is_question("what is abnormal in the mri"), is_question("pulmonary embolism")
-    (True, False)
-    """
-    words = text.split(None, 1)
-    return bool(words) and (text.rstrip().endswith("?") or words[0].lower() in _QUESTION_WORDS)
-
-
 def is_header(name: str) -> bool:
     """Whether the first field of a file's first line is a column's name."""
     return name[:80].strip(' \t"').lower().replace(" ", "_") in _HEADER_NAMES
@@ -140,9 +125,12 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
     """
     report = Report(findings, str(path), "DATA")
     separator = sniff_separator(path, SEPARATORS, lambda fields: len(fields) > 1)
-    layout = _sniff_layout(path, separator)
-    if layout is not None and not _is_truth(layout, task, report):
-        return TruthSet({}, task)
+    lines = _first_lines(path, separator)
+    layout = _sniff_layout(lines)
+    if layout is not None:
+        if not (_is_truth(layout, task, report) and _is_own(lines, layout, task, report)):
+            return TruthSet({}, task)
+        _tell_layout(layout, task, report)
     if separator != SEPARATORS[0]:
         hint = "commas before a blank are taken as text; better get the original" if separator == "," else ""
         report.warning("SEPARATOR", "the fields are not separated by |", value=shorten(separator), hint=hint)
@@ -157,16 +145,21 @@ def _splitter(separator: str) -> Callable[[str], list[str]]:
     return _COMMA.split if separator == "," else lambda line: line.split(separator)
 
 
-def _sniff_layout(path: Path, separator: str) -> Layout | None:
-    """Return the layout of most of the first lines; ``None`` if there are none."""
+def _first_lines(path: Path, separator: str) -> list[list[str]]:
+    """Return the fields of the first lines, but for a header, empty lines and what is far behind in a line."""
     split = _splitter(separator)
     found = islice(read_text(path, Findings(), "DATA"), _SNIFFED_LINES)
-    lines = [line[:_SNIFFED_LENGTH] for _, line in found if line.strip()]
+    lines = [split(line[:_SNIFFED_LENGTH]) for _, line in found if line.strip()]
+    return (lines[is_header(lines[0][0]) :] or lines) if lines else []
+
+
+def _sniff_layout(lines: list[list[str]]) -> Layout | None:
+    """Return the layout of most of the first lines; ``None`` if there are none."""
     if not lines:
         return None
-    if lines[0].lstrip().startswith(("{", "[")):
+    if lines[0][0].lstrip().startswith(("{", "[")):
         return Layout.JSON
-    counts = Counter(_layout_of(split(line)) for line in (lines[is_header(split(lines[0])[0]) :] or lines))
+    counts = Counter(map(_layout_of, lines))
     return max(Layout, key=lambda layout: counts[layout])  # of equals the first
 
 
@@ -183,16 +176,39 @@ def _layout_of(fields: list[str]) -> Layout:
 
 
 def _is_truth(layout: Layout, task: str, report: Report) -> bool:
-    """Say what the file is taken for, and whether there is a truth of the task in it."""
+    """Whether a file of this layout holds a truth of the task; says so if not."""
     if layout in {Layout.IDS, Layout.JSON} or (task, layout) == ("vqa", Layout.QUESTIONS):
         wanted = "the reference answers, or questions with answers" if task == "vqa" else "the reference questions"
         report.error("NO-TRUTH", f"the file holds no truth of {task}: this looks like {layout}", hint=f"give {wanted}, as text")
         return False
-    report.info("LAYOUT", f"the file is taken for {layout}")
+    return True
+
+
+def _is_own(lines: list[list[str]], layout: Layout, task: str, report: Report) -> bool:
+    """Whether the texts may be the task's; says so where they are another's, for sure or in all likelihood."""
+    if layout == Layout.REFERENCES:
+        texts = [text for fields in lines for text in fields[1:]]
+        form = form_of(texts)
+        if task == "vqg" and not any(map(is_question, texts)):
+            what = f"none of the texts is a question: these look like {form or 'reference answers'}"
+            report.error("NO-TRUTH", what, hint="give the reference questions, as text")
+            return False
+        if form == Form.CONCEPTS:
+            report.error("NO-TRUTH", f"these are {form}, as in caption-concepts", hint=f"give the truth of {task}")
+            return False
+        if task == "vqa" and form in {Form.NUMBERS, Form.CAPTIONS}:
+            what = f"the texts look like {form}, not like answers: is this the truth of {task}?"
+            report.warning("NO-TRUTH", what, hint="the scores mean nothing if it isn't")
+    return True
+
+
+def _tell_layout(layout: Layout, task: str, report: Report) -> None:
+    """Say what the file is taken for, where it isn't the usual one."""
+    if layout == Layout.CATEGORIES:
+        report.info("LAYOUT", f"the file is taken for {layout}")
     if task == "vqg" and layout != Layout.QUESTIONS:
         hint = "the texts are taken as questions" if layout == Layout.REFERENCES else "answers are left out"
         report.warning("LAYOUT-UNVERIFIED", "not a layout of the campaign's question files that is known", hint=hint)
-    return True
 
 
 class _Reader:

@@ -147,6 +147,29 @@ def test_planted_fault(read, code, severity, line, content, task, message):
     assert str(found).isprintable()
 
 
+QUESTIONS = "synpic1|what is seen in this image?|a cyst\nsynpic2|is this a ct?|yes\n"
+ANSWERS = "".join(f"synpic{number}|renal cyst\n" for number in range(10))
+OTHER_TASKS = [
+    ("error", CONCEPT_FILE, CAPTIONS, "no truth of caption-prediction: these are UMLS concepts (give the captions"),
+    ("error", CONCEPT_FILE.replace("\t", "|"), CAPTIONS, "these are UMLS concepts"),
+    ("error", "ID\tCUIs\n" + CONCEPT_FILE, CAPTIONS, "these are UMLS concepts"),
+    ("error", QUESTIONS, CAPTIONS, "these are questions"),
+    ("error", QUESTIONS, CONCEPTS, "no truth of caption-concepts: these are questions (give the concepts"),
+    ("error", "".join(f"s{n}\tAxial view of a chest with a mass\n" for n in range(10)), CONCEPTS, "these are captions"),
+    ("warning", ANSWERS, CAPTIONS, "the texts look like short answers, not like captions: is this the truth of caption-predic"),
+    ("warning", "".join(f"TRN_{n:04},{n % 5}\n" for n in range(10)), CAPTIONS, "look like numbers"),
+]
+
+
+@pytest.mark.parametrize(("severity", "content", "task", "message"), OTHER_TASKS)
+def test_the_truth_of_another_task_is_told(read, severity, content, task, message):
+    truth_set, findings = read(content, task)
+    (found,) = (finding for finding in findings if finding.code == "DATA-NO-TRUTH")
+    assert found.severity == severity
+    assert message in str(found)
+    assert bool(truth_set.truths) == (severity == "warning")
+
+
 class TestImagesBesideTheFile:
     @pytest.fixture
     def images(self, tmp_path):
