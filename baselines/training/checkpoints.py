@@ -243,14 +243,6 @@ def read_weights(source: Path) -> dict[str, Tensor]:
         raise invalid("WEIGHTS-DAMAGED", "can't be read as safetensors", file=path, value=str(error), hint=hint) from error
 
 
-def shape_fitted(network: nn.Module, weights: Mapping[str, Tensor], prefixes: Sequence[str]) -> None:
-    """Give the buffers under these prefixes, whose shapes the training data decided, the shapes they have in a file."""
-    for name, buffer in list(network.named_buffers()):
-        if name in weights and name.startswith(tuple(prefixes)) and buffer.shape != weights[name].shape:
-            parent, _, leaf = name.rpartition(".")
-            setattr(network.get_submodule(parent), leaf, buffer.new_empty(weights[name].shape))
-
-
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: Path, may_differ: Sequence[str] = ()) -> list[str]:
     """Copy weights into a network.
 

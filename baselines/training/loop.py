@@ -159,7 +159,7 @@ def _initialise(module: BaselineModule, source: Path) -> None:
 
 def restore_inference(module: BaselineModule, weights: Mapping[str, torch.Tensor], source: Path) -> None:
     """Give a module the weights to predict with; they take the place of a moving average."""
-    checkpoints.shape_fitted(module.network, weights, module.fitted)
+    module.fit_shapes(weights)
     checkpoints.load_weights(module.network, weights, source)
     module.averaged = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +92,20 @@ class BaselineModule(LightningModule):
         Args:
             data: The data module; ``data.loader(dataset)`` gives whole data sets, ``self.to_device(batch)`` moves a batch.
         """
+
+    def fit_shapes(self, weights: Mapping[str, Tensor]) -> None:
+        """Prepare the network for the weights of a file, which are loaded next.
+
+        The base gives the buffers under :attr:`fitted` the shapes they have there. A module whose architecture was decided by
+        the training data or by a published model builds it here, from what such buffers say.
+
+        Args:
+            weights: The tensors of the file by the network's names; nothing about them has been checked.
+        """
+        for name, buffer in list(self.network.named_buffers()):
+            if name in weights and name.startswith(self.fitted) and buffer.shape != weights[name].shape:
+                parent, _, leaf = name.rpartition(".")
+                setattr(self.network.get_submodule(parent), leaf, buffer.new_empty(weights[name].shape))
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch with its tensors where the network is."""
