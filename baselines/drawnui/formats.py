@@ -58,11 +58,14 @@ class Entry:
     scores: NDArray[np.float64]
     locate: Callable[[int, str], tuple[int, str]]
 
-    def corners(self, width: float, height: float) -> NDArray[np.float64]:
-        """Return the boxes as ``(N, 4) float64`` xyxy in pixels of an image of this size."""
-        scale = np.array([width, height] * 2) if self.is_relative else 1.0
-        boxes = self.boxes * scale  # before adding, so that boxes of whole pixels keep an IoU of exactly 0.5
-        return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
+    def in_pixels(self, width: float, height: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the boxes in an image of this size as ``(N, 4) float64`` xyxy, and their areas ``(N,)``: width times height.
+
+        Scaling comes before adding and multiplying, as where a file is turned into COCO's pixels: what rounding then makes of
+        an IoU of 0.5 is the same.
+        """
+        boxes = self.boxes * np.array([width, height] * 2) if self.is_relative else self.boxes
+        return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1), boxes[:, 2] * boxes[:, 3]
 
 
 def sniff_format(path: Path, default: str = "2021") -> str:

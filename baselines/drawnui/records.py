@@ -16,6 +16,7 @@ from PIL import Image
 
 from baselines.core.files import Report, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.metrics.detection import box_areas
 from baselines.core.tasks import get_task
 from baselines.drawnui.formats import (
     ABSOLUTE_ABOVE,
@@ -43,6 +44,8 @@ class Truth:
         height: Height in pixels.
         boxes: ``(N, 4) float64`` xyxy in pixels, clipped to the image.
         labels: ``(N,) int64`` campaign class ids (``detectionClass``).
+        areas: ``(N,) float64`` in square pixels, width times height as the file has them; ``None`` for those between the
+            corners, from which these may differ in the last bit.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Truth:
     height: int
     boxes: NDArray[np.float64]
     labels: NDArray[np.int64]
+    areas: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,14 @@ class Prediction:
         boxes: ``(N, 4)`` float xyxy in pixels of the image file.
         labels: ``(N,) int64`` campaign class ids.
         scores: ``(N,)`` float in [0, 1].
+        areas: As of a :class:`Truth`.
     """
 
     id: str
     boxes: NDArray[np.floating]
     labels: NDArray[np.int64]
     scores: NDArray[np.floating]
+    areas: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +233,7 @@ def _read_truths(
             files[entry.id] = file
         if entry.is_relative:
             order.add(entry.boxes)
-        kept, boxes = _true_boxes(entry, size, report)
+        kept, boxes, areas = _true_boxes(entry, size, report)
         labels = [classes.label(entry, index, report) for index in kept]
         has_label = np.array([label is not None for label in labels], dtype=bool)
         truths[entry.id] = Truth(
@@ -235,6 +241,7 @@ def _read_truths(
             *size,
             boxes[has_label],
             np.array([label for label in labels if label is not None], dtype=np.int64),
+            areas[has_label],
         )
     order.tell(report)
     return truths, files
@@ -278,10 +285,12 @@ def _compare_with_header(entry: Entry, size: tuple[int, int], orientation: int, 
         report.warning("IMAGE-EXIF", what, line=entry.line, id=entry.id, value=f"orientation {orientation}")
 
 
-def _true_boxes(entry: Entry, size: tuple[int, int], report: Report) -> tuple[list[int], NDArray[np.float64]]:
-    """Return the indices of an entry's usable boxes and these in pixels ``(N, 4) float64`` xyxy, clipped to the image."""
+def _true_boxes(
+    entry: Entry, size: tuple[int, int], report: Report
+) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the indices of an entry's usable boxes, these in pixels ``(N, 4)`` xyxy, clipped to the image, and their areas."""
     if not len(entry.boxes):
-        return [], NO_BOXES
+        return [], NO_BOXES, NO_BOXES[:, 0]
 
     def tell(severity: Severity, rule: str, message: str, index: int, hint: str) -> None:
         line, value = entry.locate(index, "box")
@@ -297,7 +306,8 @@ def _true_boxes(entry: Entry, size: tuple[int, int], report: Report) -> tuple[li
     for index in np.flatnonzero(usable & (entry.boxes[:, 2:] <= 0).any(axis=1)).tolist():
         tell(Severity.WARNING, "BOX-ZERO", "a box without width or height", index, "it is left out")
         usable[index] = False
-    corners, limits = entry.corners(*size), np.array(size * 2)
+    corners, areas = entry.in_pixels(*size)
+    limits = np.array(size * 2)
     clipped = np.clip(corners, 0, limits)
     leaves = ((corners < -TOLERANCE) | (corners > limits + TOLERANCE)).any(axis=1)
     vanishes = (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
@@ -311,7 +321,8 @@ def _true_boxes(entry: Entry, size: tuple[int, int], report: Report) -> tuple[li
         what = f"{len(unusual)} boxes have another score than 1"
         report.warning("SCORE", what, line=line, id=entry.id, value=value, hint="scores of truths are not used")
     kept = np.flatnonzero(usable & ~vanishes)
-    return kept.tolist(), clipped[kept]
+    is_whole = (clipped == corners).all(axis=1)
+    return kept.tolist(), clipped[kept], np.where(is_whole, areas, box_areas(clipped))[kept]
 
 
 class _ClassList:

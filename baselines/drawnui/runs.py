@@ -178,12 +178,12 @@ class _Judge:
             hint = "relative boxes are not affected"
             self.report.warning("SIZE-MISMATCH", "not the image's size", line=entry.line, id=entry.id, value=seen, hint=hint)
         labels, has_class = self._labels(entry)
-        corners = entry.corners(*size)
+        corners, areas = entry.in_pixels(*size)
         limits = np.array(size if has_size or entry.is_relative else (np.inf, np.inf))
         usable = self._boxes(entry, corners, limits) & has_class
         self._scores(entry)
         self._counts(entry)
-        return Prediction(entry.id, corners[usable], labels[usable], entry.scores[usable])
+        return Prediction(entry.id, corners[usable], labels[usable], entry.scores[usable], areas[usable])
 
     def _labels(self, entry: Entry) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the class ids of all boxes ``(N,)``, and which of them are known."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core import pictures
-from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, box_iou, match_boxes, mean_of_defined
+from baselines.core.metrics.detection import DetectionStatistics, ImageBoxes, box_iou, match_images, mean_of_defined
 from baselines.core.results import Evaluation, Number
 from baselines.core.statistics import Weights
 from baselines.drawnui.records import Prediction, Sample, Truth, TruthSet
@@ -39,7 +39,8 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
     >>> evaluate(TruthSet({"a.jpg": truth}, {1: "button"}), {"a.jpg": found}).metrics["recall50"]
     1.0
     """
-    statistics = DetectionStatistics({name: _match(truth, predictions.get(name)) for name, truth in truth_set.truths.items()})
+    images = [_boxes_of(truth, predictions.get(name)) for name, truth in truth_set.truths.items()]
+    statistics = DetectionStatistics(dict(zip(truth_set.truths, match_images(images), strict=True)))
     precision, recall = statistics.evaluate()
     columns = {int(label): column for column, label in enumerate(statistics.classes)}
     names = {label: truth_set.classes.get(label, str(label)) for label in sorted({*truth_set.classes, *columns})}
@@ -71,10 +72,11 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
     return Evaluation(metrics, undefined, statistics.ids, missing, per_class, resample)
 
 
-def _match(truth: Truth, prediction: Prediction | None) -> ImageMatches:
+def _boxes_of(truth: Truth, prediction: Prediction | None) -> ImageBoxes:
     if prediction is None:
-        prediction = Prediction(truth.id, np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
-    return match_boxes(truth.boxes, truth.labels, prediction.boxes, prediction.labels, prediction.scores)
+        return ImageBoxes(truth.boxes, truth.labels, (), (), (), truth.areas)
+    found = prediction.boxes, prediction.labels, prediction.scores
+    return ImageBoxes(truth.boxes, truth.labels, *found, truth.areas, prediction.areas)
 
 
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:

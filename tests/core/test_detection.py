@@ -8,7 +8,15 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from baselines.core.metrics.detection import DetectionStatistics, box_iou, match_boxes, match_detections, rank_detections
+from baselines.core.metrics.detection import (
+    DetectionStatistics,
+    ImageBoxes,
+    box_iou,
+    match_boxes,
+    match_images,
+    match_shapes,
+    rank_detections,
+)
 
 BOX = (10, 10, 20, 20)  # x, y, width, height
 FAR = (500, 500, 20, 20)
@@ -19,14 +27,20 @@ def corners(boxes):
     return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
 
 
+def areas(boxes):
+    return np.array(boxes, dtype=float).reshape(-1, 4)[:, 2:].prod(axis=1)
+
+
 def statistics(images, **options):
     """Match images given as ``{id: (truths, truth labels, boxes, labels, scores)}``, boxes as x, y, width, height."""
-    return DetectionStatistics(
-        {
-            name: match_boxes(corners(truths), truth_labels, corners(boxes), labels, scores, **options)
-            for name, (truths, truth_labels, boxes, labels, scores) in images.items()
-        }
+    matches = match_images(
+        [
+            ImageBoxes(corners(truths), truth_labels, corners(boxes), labels, scores, areas(truths), areas(boxes))
+            for truths, truth_labels, boxes, labels, scores in images.values()
+        ],
+        **options,
     )
+    return DetectionStatistics(dict(zip(images, matches, strict=True)))
 
 
 def one_class(*images):
@@ -159,6 +173,60 @@ def test_equals_pycocotools_on_nasty_input(seed):
     assert_equals_pycocotools(nasty(rng), limit=int(rng.choice([300, 3])))
 
 
+def halves(rng, scale):
+    """Draw images whose boxes, scaled like those of a file, are halves of truths: an IoU of exactly 0.5 but for rounding."""
+    images = {}
+    for number in range(20):
+        truths = np.hstack([rng.integers(0, 90, (9, 2)), 2 * rng.integers(1, 60, (9, 2))]).astype(float)
+        boxes = truths.copy()
+        boxes[:, 2] /= 2
+        boxes[::2, 0] += boxes[::2, 2]
+        size = rng.integers(200, 4000, 2)
+        labels = np.arange(9)
+        images[f"{number}"] = (scale(truths, size), labels, scale(boxes, size), labels, rng.random(9))
+    return images
+
+
+SCALES = {
+    "pixels": lambda boxes, _: boxes,
+    "tenths": lambda boxes, _: boxes / 10,
+    "sums of tenths": lambda boxes, _: boxes * (0.1 + 0.2),
+    "relative to the image and back": lambda boxes, size: boxes / np.tile(size, 2) * np.tile(size, 2),
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_equals_pycocotools_where_rounding_decides(scale):
+    for seed in range(5):
+        assert_equals_pycocotools(halves(np.random.default_rng(seed), SCALES[scale]))
+
+
+def test_areas_as_the_file_has_them_decide():
+    images = halves(np.random.default_rng(0), SCALES["relative to the image and back"])
+    by_corners = match_images([ImageBoxes(corners(t), tl, corners(b), bl, s) for t, tl, b, bl, s in images.values()])
+    by_sides = match_images(
+        [ImageBoxes(corners(t), tl, corners(b), bl, s, areas(t), areas(b)) for t, tl, b, bl, s in images.values()]
+    )
+    assert any((one.hits != other.hits).any() for one, other in zip(by_corners, by_sides, strict=True))
+
+
+def test_images_are_matched_each_by_itself(monkeypatch):
+    rng = np.random.default_rng(7)
+    images = [
+        ImageBoxes(corners(truths), np.array(labels) - 2, corners(boxes), found - 2, scores)
+        for each in (nasty(rng) for _ in range(30))
+        for truths, labels, boxes, found, scores in each.values()
+        if len(scores)
+    ]
+    together = match_images(images)
+    monkeypatch.setattr("baselines.core.metrics.detection.BLOCK", 5)
+    for image, matches in zip(images, together, strict=True):
+        for one in (match_images([image])[0], match_boxes(*image[:5])):
+            for field in ("labels", "scores", "hits", "truth_labels"):
+                np.testing.assert_array_equal(getattr(one, field), getattr(matches, field))
+    assert match_images([]) == []
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_pycocotools_on_realistic_input(seed):
     assert_equals_pycocotools(realistic(np.random.default_rng(seed)))
@@ -208,7 +276,8 @@ def test_of_equal_overlaps_the_later_truth_is_taken():
 
 def test_a_detection_that_finds_its_best_truth_taken_takes_the_next_best():
     ious = np.array([[0.9, 0.6], [0.8, 0.7], [0.7, 0.9]])
-    assert match_detections(ious).tolist() == [True, True, False]
+    (matches,) = match_shapes(lambda mine, theirs: ious[mine, theirs], [1, 1], [1, 1, 1], [0.9, 0.8, 0.7])
+    assert matches.hits.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from baselines import score
 from baselines.core.findings import Findings
@@ -235,3 +237,54 @@ def test_an_iou_of_exactly_one_half_survives_the_relative_boxes_of_a_file(tmp_pa
     for path, height in zip(paths, (0.2, 0.1), strict=True):
         path.write_text(json.dumps(page(height)))
     assert score("drawnui-wireframe", *paths).metrics["recall50"] == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_files_score_as_in_pycocotools_where_rounding_decides(tmp_path, seed):
+    # Boxes of whole pixels, written as shares of the image, whose halves are detected: an IoU of 0.5 but for rounding.
+    rng = np.random.default_rng(seed)
+    pages, found = [], []
+    for number in range(9):
+        width, height = rng.integers(200, 4000, 2).tolist()
+        boxes = np.hstack([rng.integers(0, 90, (21, 2)), 2 * rng.integers(1, 50, (21, 2))]) / [height, width, height, width]
+        halves = boxes * [1, 1, 1, 0.5]
+        for records, mine, scores in ((pages, boxes, np.ones(21)), (found, halves, rng.random(21))):
+            annotations = [
+                {"box": box, "detectionClass": label, "detectionString": WIREFRAME_CLASSES[label], "score": sure}
+                for label, (box, sure) in enumerate(zip(mine.tolist(), scores.tolist(), strict=True), start=1)
+            ]
+            records.append({"file": f"{number}.jpg", "width": width, "height": height, "annotations": annotations})
+    for name, records in (("truth.json", pages), ("run.json", found)):
+        (tmp_path / name).write_text(json.dumps(records))
+    metrics = score("drawnui-wireframe", tmp_path / "truth.json", tmp_path / "run.json").metrics
+    expected = coco_precision(pages, found)
+    assert 0 < np.mean(expected) < 1
+    assert [metrics[f"ap50.{name}"] for name in WIREFRAME_CLASSES.values()] == pytest.approx(expected, abs=1e-9)
+
+
+def coco_precision(pages, found):
+    """Return the average precision at IoU 0.5 of each class, by id, as pycocotools has it for the boxes of two files."""
+
+    def annotations(records):
+        for number, page in enumerate(records, start=1):
+            for each in page["annotations"]:
+                y, x, height, width = each["box"]
+                box = [x * page["width"], y * page["height"], width * page["width"], height * page["height"]]
+                yield {"image_id": number, "category_id": each["detectionClass"], "bbox": box, "score": each["score"]}
+
+    truth = COCO()
+    truth.dataset = {
+        "info": {},
+        "images": [{"id": number} for number in range(1, len(pages) + 1)],
+        "annotations": [
+            each | {"id": number, "iscrowd": 0, "area": 1} for number, each in enumerate(annotations(pages), start=1)
+        ],
+        "categories": [{"id": label} for label in WIREFRAME_CLASSES],
+    }
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(list(annotations(found))), "bbox")
+    evaluation.params.iouThrs, evaluation.params.maxDets = np.array([0.5]), [300]
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval["precision"][0, :, :, 0, 0].mean(0).tolist()

@@ -3,25 +3,28 @@
 Matching detections with truths is done once, image by image. What it leaves, a hit flag per detection, is enough to compute
 every number again on any resample of the images, so that a bootstrap never matches twice:
 
-    boxes → match_boxes, per image → DetectionStatistics, of the set → evaluate(weights), per resample
+    boxes → match_images → DetectionStatistics, of the set → evaluate(weights), per resample
 
 What else than boxes is detected, such as masks, comes with its own IoU to match_shapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from baselines.core.metrics.raster import ranges
 
 MAX_DETECTIONS = 300  # per image and class
 EPSILON = float(np.spacing(1))  # pycocotools adds it to TP + FP
 IOU_SLACK = 1e-10  # a threshold of 1 still matches equal boxes
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
-BLOCK = 1 << 18  # elements of a block of resamples × detections: 2 MiB, which stays in the cache
+BLOCK = 1 << 18  # elements of a block of resamples × detections, or pairs of boxes: 2 MiB, which stays in the cache
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 PairIou = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
@@ -48,18 +51,35 @@ def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(boxes, np.float64).reshape(-1, 4)
 
 
-def pair_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU of boxes ``(..., 4)`` xyxy that are broadcast against each other; see :func:`box_iou`."""
+def pair_iou(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    areas: NDArray[np.float64] | None = None,
+    other_areas: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Return the IoU of boxes ``(..., 4)`` xyxy that are broadcast against each other; see :func:`box_iou`.
+
+    Of boxes that come as width and height COCO takes the product of these as the area. In its last bit that may differ from the
+    area between the corners, which is enough to miss an IoU of exactly 0.5.
+
+    Args:
+        a: Boxes.
+        b: Boxes.
+        areas: ``(...)`` of the first ones; left out, those between the corners.
+        other_areas: ``(...)`` of the second ones, likewise.
+    """
     sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0)
     intersection = sides[..., 0] * sides[..., 1]
-    union = _areas(a) + _areas(b) - intersection
+    union = (box_areas(a) if areas is None else areas) + (box_areas(b) if other_areas is None else other_areas) - intersection
     ious: NDArray[np.float64] = np.zeros_like(intersection)
     np.divide(intersection, union, out=ious, where=intersection > 0)
     return ious
 
 
-def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+def box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the areas ``(...)`` of boxes ``(..., 4)`` xyxy."""
+    areas: NDArray[np.float64] = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return areas
 
 
 def rank_detections(labels: ArrayLike, scores: ArrayLike, limit: int = MAX_DETECTIONS) -> NDArray[np.int64]:
@@ -83,33 +103,6 @@ def rank_detections(labels: ArrayLike, scores: ArrayLike, limit: int = MAX_DETEC
     return order[place_in_class < limit]
 
 
-def match_detections(ious: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Match the detections in an image with its truths.
-
-    In their order each detection takes, of the truths that are still free, the one with the highest IoU of at least the
-    threshold; of equals the later one. A detection that finds none is a false positive, duplicates of a hit among them.
-
-    Args:
-        ious: ``(detections, truths)``, with 0 where the classes differ. The detections of a class come by falling score.
-        threshold: Least IoU of a match. An IoU of 0 never matches, so that 0 asks for any overlap at all.
-
-    Returns:
-        ``(detections,)``, true for the hits.
-
-    >>> match_detections(np.array([[0.9], [0.8]])).tolist()
-    [True, False]
-    """
-    hits = np.zeros(len(ious), np.bool_)
-    taken = np.zeros(ious.shape[1], np.bool_)
-    detections, truths = np.nonzero((ious >= min(threshold, 1 - IOU_SLACK)) & (ious > 0))
-    # Pairs in the order in which they may match: the detection's, then by falling IoU, then the later truth.
-    order = np.lexsort((-truths, -ious[detections, truths], detections))
-    for detection, truth in zip(detections[order].tolist(), truths[order].tolist(), strict=True):
-        if not hits[detection] and not taken[truth]:
-            hits[detection] = taken[truth] = True
-    return hits
-
-
 @dataclass(frozen=True, slots=True)
 class ImageMatches:
     """What scoring needs to know of one image.
@@ -127,6 +120,29 @@ class ImageMatches:
     truth_labels: NDArray[np.int64]
 
 
+class ImageBoxes(NamedTuple):
+    """True and detected boxes of one image.
+
+    Attributes:
+        truths: ``(M, 4)`` xyxy.
+        truth_labels: ``(M,)`` class ids.
+        boxes: ``(N, 4)`` xyxy, in the same units.
+        labels: ``(N,)`` class ids.
+        scores: ``(N,)``; equal scores keep their order.
+        truth_areas: ``(M,)``, width times height as the file has them; left out, those between the corners (see
+            :func:`pair_iou`).
+        areas: ``(N,)``, likewise.
+    """
+
+    truths: ArrayLike
+    truth_labels: ArrayLike
+    boxes: ArrayLike
+    labels: ArrayLike
+    scores: ArrayLike
+    truth_areas: NDArray[np.float64] | None = None
+    areas: NDArray[np.float64] | None = None
+
+
 def match_boxes(
     truths: ArrayLike,
     truth_labels: ArrayLike,
@@ -137,23 +153,67 @@ def match_boxes(
     threshold: float = 0.5,
     limit: int = MAX_DETECTIONS,
 ) -> ImageMatches:
-    """Match the detected boxes in an image with the true ones, each class by itself.
+    """Match the detected boxes in one image with the true ones; see :class:`ImageBoxes` and :func:`match_images`."""
+    return match_images([ImageBoxes(truths, truth_labels, boxes, labels, scores)], threshold=threshold, limit=limit)[0]
+
+
+def match_images(images: Sequence[ImageBoxes], *, threshold: float = 0.5, limit: int = MAX_DETECTIONS) -> list[ImageMatches]:
+    """Match the detected boxes of many images with the true ones, each image and each class by itself.
 
     Args:
-        truths: ``(M, 4)`` xyxy.
-        truth_labels: ``(M,)`` class ids.
-        boxes: ``(N, 4)`` xyxy, in the same units.
-        labels: ``(N,)`` class ids.
-        scores: ``(N,)``; equal scores keep their order.
+        images: The images.
         threshold: Least IoU of a match; 0 asks for any overlap.
-        limit: How many detections of a class count, the best first.
+        limit: How many detections of a class count in an image, the best first.
+
+    Returns:
+        The matches of each image.
+
+    >>> image = ImageBoxes([[0, 0, 9, 9]], [1], [[0, 0, 9, 8], [0, 0, 9, 9]], [1, 1], [0.5, 0.9])
+    >>> [matches.hits.tolist() for matches in match_images([image, image])]
+    [[True, False], [True, False]]
     """
-    mine, theirs = _as_boxes(boxes), _as_boxes(truths)
+    truths = _Boxes.of([(image.truths, image.truth_labels, image.truth_areas) for image in images])
+    found = _Boxes.of([(image.boxes, image.labels, image.areas) for image in images])
+    # A class of one image is made a class of its own, so that one call matches all images.
+    labels = np.concatenate([truths.labels, found.labels])
+    lowest = labels.min(initial=0)
+    span = labels.max(initial=0) - lowest + 1
+    wanted, mine = (boxes.labels - lowest + span * boxes.images for boxes in (truths, found))
 
-    def iou_of(detections: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-        return pair_iou(mine[detections], theirs[wanted])
+    def iou_of(detections: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float64]:
+        return pair_iou(found.boxes[detections], truths.boxes[places], found.areas[detections], truths.areas[places])
 
-    return match_shapes(iou_of, truth_labels, labels, scores, thresholds=(threshold,), limit=limit)[0]
+    scores = _joined([np.asarray(image.scores, np.float64) for image in images], np.float64)
+    (matches,) = match_shapes(iou_of, wanted, mine, scores, thresholds=(threshold,), limit=limit)
+    owners, labels = np.divmod(matches.labels, span)
+    bounds = np.searchsorted(owners, np.arange(len(images) + 1)).tolist()
+    labels += lowest
+    return [
+        ImageMatches(
+            labels[start:stop], matches.scores[start:stop], matches.hits[start:stop], np.asarray(image.truth_labels, np.int64)
+        )
+        for (start, stop), image in zip(pairwise(bounds), images, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    """Boxes of many images: corners ``(N, 4)``, areas, class ids and the place of the image, each ``(N,)``."""
+
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, images: Sequence[tuple[ArrayLike, ArrayLike, NDArray[np.float64] | None]]) -> Self:
+        """Put boxes, labels and areas, given image by image, one behind the other."""
+        boxes = [_as_boxes(each) for each, _, _ in images]
+        areas = [box_areas(its) if given is None else given for its, (_, _, given) in zip(boxes, images, strict=True)]
+        labels = [np.asarray(its, np.int64) for _, its, _ in images]
+        joined = np.concatenate([np.empty((0, 4)), *boxes])
+        places = np.repeat(np.arange(len(images)), [len(its) for its in labels])
+        return cls(joined, _joined(areas, np.float64), _joined(labels, np.int64), places)
 
 
 def match_shapes(
@@ -167,12 +227,16 @@ def match_shapes(
 ) -> list[ImageMatches]:
     """Match detections of any shape in an image with the true ones, each class by itself.
 
+    In the order of their scores each detection takes, of the truths of its class that are still free, the one with the highest
+    IoU of at least the threshold; of equals the later one. A detection that finds none is a false positive, duplicates of a hit
+    among them. An IoU of 0 never matches, so that a threshold of 0 asks for any overlap at all.
+
     Args:
-        iou_of: Gives the IoU of pairs, all at once; it is only asked for pairs of equal classes.
+        iou_of: Gives the IoU of pairs, many at once; it is only asked for pairs of equal classes, each pair once.
         truth_labels: ``(M,)`` class ids.
         labels: ``(N,)`` class ids.
         scores: ``(N,)``; equal scores keep their order.
-        thresholds: Least IoU of a match, several to match again; 0 asks for any overlap.
+        thresholds: Least IoU of a match, several to match again.
         limit: How many detections of a class count, the best first.
 
     Returns:
@@ -184,11 +248,46 @@ def match_shapes(
     """
     kept = rank_detections(labels, scores, limit)
     wanted, found = np.asarray(truth_labels, np.int64), np.asarray(labels, np.int64)[kept]
-    ious = np.zeros((len(found), len(wanted)))
-    detections, theirs = np.nonzero(found[:, None] == wanted)  # most pairs are of two classes
-    ious[detections, theirs] = iou_of(kept[detections], theirs)
+    assignments = [_Assignment(threshold, len(found), len(wanted)) for threshold in thresholds]
+    for detections, truths in _pairs(found, wanted):
+        ious = iou_of(kept[detections], truths)
+        for assignment in assignments:
+            assignment.add(detections, truths, ious)
     ranked = np.asarray(scores, np.float64)[kept]
-    return [ImageMatches(found, ranked, match_detections(ious, threshold), wanted) for threshold in thresholds]
+    return [ImageMatches(found, ranked, np.frombuffer(each.hits, np.bool_), wanted) for each in assignments]
+
+
+def _pairs(labels: NDArray[np.int64], truth_labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the pairs of a detection and a truth with equal labels, ascending, in blocks that hold all pairs of a detection."""
+    order = np.argsort(truth_labels, kind="stable")
+    first, behind = (np.searchsorted(truth_labels[order], labels, side) for side in ("left", "right"))
+    counts = behind - first
+    work = np.cumsum(counts)
+    start = done = 0
+    while start < len(labels):
+        stop = max(start + 1, int(np.searchsorted(work, done + BLOCK, side="right")))
+        yield np.repeat(np.arange(start, stop), counts[start:stop]), order[ranges(first[start:stop], counts[start:stop])]
+        start, done = stop, int(work[stop - 1])
+
+
+class _Assignment:
+    """Which detections hit at a threshold, and which truths are taken: a byte for each, which loops read fastest."""
+
+    def __init__(self, threshold: float, detections: int, truths: int) -> None:
+        self.least = min(threshold, 1 - IOU_SLACK)
+        self.hits, self.taken = bytearray(detections), bytearray(truths)
+
+    def add(self, detections: NDArray[np.int64], truths: NDArray[np.int64], ious: NDArray[np.float64]) -> None:
+        """Match detections behind those of before; all pairs of a detection come together."""
+        is_free = ~np.frombuffer(self.taken, np.bool_)[truths]
+        kept = np.flatnonzero((ious >= self.least) & (ious > 0) & is_free)
+        detections, truths = detections[kept], truths[kept]
+        # In the order in which they may match: the detection's, then by falling IoU, then the later truth.
+        order = np.lexsort((-truths, -ious[kept], detections))
+        hits, taken = self.hits, self.taken
+        for detection, truth in zip(detections[order].tolist(), truths[order].tolist(), strict=True):
+            if not hits[detection] and not taken[truth]:
+                hits[detection] = taken[truth] = True
 
 
 class DetectionStatistics:
