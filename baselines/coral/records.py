@@ -6,19 +6,27 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.coral.archive import (
+    Archive,
+    Header,
+    Kind,
+    find_files,
+    hold_out,
+    place_of,
+    read_header,
+    report_sizes,
+)
 from baselines.coral.shapes import NO_SHAPES, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
 
-Kind = Literal["boxes", "polygons"]
 KINDS: dict[str, Kind] = {"coral-annotation": "boxes", "coral-parsing": "polygons"}
 
 _BOX_FIELDS = 8
@@ -70,6 +78,23 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and, where the split has them, its objects.
+
+    Attributes:
+        id: The image's name, without extension.
+        image: Path of the image file; decoded without EXIF rotation.
+        truth: Its objects; ``None`` in a test set.
+        place: The subset that it belongs to.
+    """
+
+    id: str
+    image: Path
+    truth: Truth | None
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class TruthSet:
     """The ground truth of a split.
 
@@ -84,7 +109,29 @@ class TruthSet:
     classes: Mapping[int, str] = field(default_factory=lambda: SUBSTRATES)
 
 
-def read_truth(path: Path, task: str, findings: Findings, *, size: tuple[int, int] = IMAGE_SIZE) -> TruthSet:
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val``, ``all`` or ``test``.
+        samples: Its images, by ascending id.
+        truth_set: Their truths; of a test set truths without objects, for the sizes.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
+
+
+def read_truth(
+    path: Path,
+    task: str,
+    findings: Findings,
+    *,
+    size: tuple[int, int] = IMAGE_SIZE,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> TruthSet:
     """Read an annotation file of 2019, 2020 or 2021, of boxes or of polygons.
 
     What is tolerated is a warning or an info; errors mean that the truths are not to be used. Boxes are read as the extremes of
@@ -96,6 +143,7 @@ def read_truth(path: Path, task: str, findings: Findings, *, size: tuple[int, in
         task: The task's id; its kind of objects is due.
         findings: Where everything noteworthy is reported, with ``DATA`` codes.
         size: Width and height of the images, which the file doesn't say.
+        sizes: Those of single images by id, where they are known.
 
     Returns:
         A truth for every image that has a line, in the order of the file. Objects are clipped to the image; those without size,
@@ -108,7 +156,7 @@ def read_truth(path: Path, task: str, findings: Findings, *, size: tuple[int, in
         hint = f"give the file of {kind}"
         report.error("FIELDS", f"this is a file of {found}, and {task} needs {kind}", hint=hint)
         return TruthSet({}, kind)
-    judge = _Judge(report, kind, size)
+    judge = _Judge(report, kind, size, sizes or {})
     for number, line in read_text(path, findings, "DATA"):
         if not report.is_full():
             judge.add(number, line, separator)
@@ -184,11 +232,8 @@ class _Objects:
 class _Judge:
     """Takes lines apart, collects the objects of each image, and reports what is odd about them."""
 
-    def __init__(self, report: Report, kind: Kind, size: tuple[int, int]) -> None:
-        self.report, self.kind, self.size = report, kind, size
-        # Boxes end at the edge behind the last pixel; the points of a ring are pixels.
-        limits = (size[0], size[1]) if kind == "boxes" else (size[0] - 1, size[1] - 1)
-        self.limits = np.array(limits, np.int64)
+    def __init__(self, report: Report, kind: Kind, size: tuple[int, int], sizes: Mapping[str, tuple[int, int]]) -> None:
+        self.report, self.kind, self.size, self.sizes = report, kind, size, sizes
         self.images: dict[str, _Objects] = {}
         self.unknown: set[str] = set()
         self.separators, self.flipped, self.swapped, self.repeats = Tally(), Tally(), Tally(), Tally()
@@ -219,7 +264,7 @@ class _Judge:
 
     def finish(self) -> TruthSet:
         """Report what only shows in the whole file, and return the truths."""
-        if self.images:
+        if self.images.keys() - self.sizes.keys():
             hint = "taken to be {}x{}, as all that are known".format(*self.size)
             self.report.info("IMAGE-SIZE-ASSUMED", "the file doesn't say how large the images are", hint=hint)
         warning, hint = Severity.WARNING, "single blanks are due; it is read all the same"
@@ -269,14 +314,16 @@ class _Judge:
         elif len(np.unique(points, axis=0)) < 3:
             self._tell(Severity.WARNING, "POLY-FEW-POINTS", "fewer than 3 distinct points", line, "the object is left out")
             return None
-        clipped = np.clip(points, 0, self.limits)
+        # Boxes end at the edge behind the last pixel; the points of a ring are pixels.
+        limits = np.array(self.sizes.get(line.id, self.size), np.int64) - (self.kind == "polygons")
+        clipped = np.clip(points, 0, limits)
         low, high = clipped.min(axis=0), clipped.max(axis=0)
         if not (low < high).all():
             what = "no width or no height" + ("" if (points == clipped).all() else " within the image")
             self._tell(Severity.WARNING, "BOX-ZERO", what, line, "the object is left out")
             return None
         if (points != clipped).any():
-            hint = f"it is clipped to 0 to {self.limits[0]} in x and 0 to {self.limits[1]} in y"
+            hint = f"it is clipped to 0 to {limits[0]} in x and 0 to {limits[1]} in y"
             self._tell(Severity.WARNING, "OUT-OF-IMAGE", "the object leaves the image", line, hint)
         if self.kind == "boxes":
             return Shapes.of_boxes(np.concatenate([low, high])).points.astype(np.int32)
@@ -306,7 +353,7 @@ class _Judge:
             hint = "seq is a label only"
             self.report.info("SEQ-GAP", "seq doesn't count from 0 without gaps", id=show_id(name), hint=hint)
         numbers = np.array([line.seq for line in image.lines], np.int64)
-        return Truth(name, *self.size, shapes, labels, numbers)
+        return Truth(name, *self.sizes.get(name, self.size), shapes, labels, numbers)
 
     def _tell_lines(self, lines: Tally, severity: Severity, rule: str, message: str, hint: str) -> None:
         lines.tell(self.report, severity, rule, f"{lines.count} lines, from this one on: {message}", hint)
@@ -314,3 +361,145 @@ class _Judge:
     def _tell(self, severity: Severity, rule: str, message: str, line: _Line, hint: str) -> None:
         name = show_id(line.id)
         self.report.add(severity, rule, message, line=line.number, id=name, value=line.excerpt, hint=hint)
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+SPLITS = ("train", "val", "all", "test")
+
+
+def read_split(
+    root: Path,
+    task: str,
+    split: str,
+    findings: Findings,
+    *,
+    split_seed: int = 0,
+    val_share: float = 0.2,
+    by_place: bool = True,
+) -> Split:
+    """Read one split of a data set of 2019, 2020 or 2021, under whatever names its files have.
+
+    The campaign made no validation set: ``train`` and ``val`` are what :func:`baselines.coral.archive.hold_out` makes of the
+    development set. Images without annotations, and annotations without an image, are left out with a warning. Where there
+    is no file of boxes, they are the extremes of the polygons, which is how the organisers made theirs.
+
+    Args:
+        root: The data root, which holds ``coral``; the ``coral`` folder itself will do.
+        task: The task's id; its kind of objects is read.
+        split: ``train``, ``val``, ``all`` (the whole development set) or ``test``.
+        findings: Where everything noteworthy is reported, as by :func:`read_truth`.
+        split_seed: Seed of the division.
+        val_share: Share of the images in ``val``, from 0 to 1.
+        by_place: Whether whole places are held out; else images of all of them.
+
+    Raises:
+        InvalidInput: If the files are not there, or there are several to choose from.
+        UsageError: If there is no such split.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r}: the splits are {', '.join(SPLITS)}")
+    archive = find_files(root, findings, test=split == "test")
+    if not archive.images:
+        raise _missing(archive, root, task, f"no images of the {'test' if split == 'test' else 'training'} set")
+    headers = _read_headers(archive, findings)
+    if split == "test":
+        names = {path.stem: path for key, path in archive.images.items() if key in headers}
+        return _as_split(split, names, _empty_truths(names, headers, task), task)
+    truths = _read_truths(archive, root, task, headers, findings)
+    names = {name: archive.images[name.lower()] for name in sorted(truths)}
+    if split != "all":
+        places = {name: place_of(name, path.parent.name) for name, path in names.items()}
+        held_out = hold_out(places, val_share, split_seed, by_place=by_place)
+        names = {name: path for name, path in names.items() if (name in held_out) == (split == "val")}
+    return _as_split(split, names, truths, task)
+
+
+def _as_split(split: str, images: Mapping[str, Path], truths: Mapping[str, Truth], task: str) -> Split:
+    kept = {name: truths[name] for name in sorted(images)}
+    samples = tuple(
+        Sample(name, images[name], None if split == "test" else truth, place_of(name, images[name].parent.name))
+        for name, truth in kept.items()
+    )
+    return Split(split, samples, TruthSet(kept, KINDS[task]))
+
+
+def _empty_truths(names: Mapping[str, Path], headers: Mapping[str, Header], task: str) -> dict[str, Truth]:
+    empty = truths_of_ids(names, task).truths
+    sizes = {name: headers[name.lower()] for name in names}
+    return {name: replace(truth, width=sizes[name].width, height=sizes[name].height) for name, truth in empty.items()}
+
+
+def _read_headers(archive: Archive, findings: Findings) -> dict[str, Header]:
+    """Return the headers of the images that can be read, and report what is odd about them."""
+    headers: dict[str, Header] = {}
+    for key, path in archive.images.items():
+        report = Report(findings, str(path), "DATA")
+        try:
+            headers[key] = read_header(path)
+        except OSError as error:
+            hint = "fetch the image again, or remove it"
+            report.error("FILE-UNREADABLE", str(error)[:80], id=path.stem, hint=hint)
+            continue
+        if headers[key].orientation != 1:
+            what = "the image's EXIF data ask for a rotation, which is not done"
+            report.warning("IMAGE-EXIF", what, id=path.stem, value=f"orientation {headers[key].orientation}")
+    report_sizes(headers.values(), IMAGE_SIZE, Report(findings, str(archive.folder), "DATA"))
+    return headers
+
+
+def _read_truths(
+    archive: Archive, root: Path, task: str, headers: Mapping[str, Header], findings: Findings
+) -> dict[str, Truth]:
+    """Read the annotations of the images that are there."""
+    kind = KINDS[task]
+    path = _only(archive, kind) or (_only(archive, "polygons") if kind == "boxes" else None)
+    if path is None:
+        raise _missing(archive, root, task, f"no file of {kind}")
+    sizes = {image.stem: (headers[key].width, headers[key].height) for key, image in archive.images.items() if key in headers}
+    derived = path not in archive.texts[kind]
+    source = "coral-parsing" if derived else task
+    truths = read_truth(path, source, findings, sizes=_by_any_case(sizes, path)).truths
+    report = Report(findings, str(path), "DATA")
+    if derived:
+        report.info("BOXES-DERIVED", "there is no file of boxes", hint="they are the extremes of the polygons")
+        truths = {name: replace(truth, shapes=Shapes.of_boxes(truth.shapes.boxes())) for name, truth in truths.items()}
+    stems = {key: image.stem for key, image in archive.images.items()}
+    for name in truths:
+        if name.lower() not in stems:
+            report.warning("ID-NO-IMAGE", "the image is missing", id=show_id(name), hint="its objects are left out")
+        elif stems[name.lower()] != name:
+            seen, hint = stems[name.lower()], "they are taken for the same"
+            report.warning("ID-CASE", "the image file's name has other letters", id=show_id(name), value=seen, hint=hint)
+    named = {name.lower() for name in truths}
+    for key in sorted(stems.keys() - named):
+        what, hint = "the image has no annotations", "it is left out"
+        Report(findings, str(archive.images[key]), "DATA").warning("ID-NO-LABEL", what, id=stems[key], hint=hint)
+    return {name: truth for name, truth in truths.items() if name.lower() in headers}
+
+
+def _by_any_case(sizes: Mapping[str, tuple[int, int]], path: Path) -> dict[str, tuple[int, int]]:
+    """Return sizes by the ids as an annotation file spells them."""
+    lower = {name.lower(): size for name, size in sizes.items()}
+    names = {line.split(" ", 1)[0] for _, line in read_text(path, Findings(), "DATA")}
+    return {name: lower[name.lower()] for name in names if name.lower() in lower}
+
+
+def _only(archive: Archive, kind: Kind) -> Path | None:
+    """Return the one file of a kind, or ``None``.
+
+    Raises:
+        InvalidInput: If there are several.
+    """
+    found = archive.texts[kind]
+    if len(found) > 1:
+        seen = ", ".join(str(path.relative_to(archive.folder)) for path in found[:4])
+        hint = "point data.root=… at the folder of one release, or move the others away"
+        raise invalid("DATA-FILE-AMBIGUOUS", f"{len(found)} files of {kind}", file=archive.folder, value=seen, hint=hint)
+    return found[0] if found else None
+
+
+def _missing(archive: Archive, root: Path, task: str, message: str) -> InvalidInput:
+    looked = f"looked in {archive.folder} and below" if root.is_dir() else "there is no such folder"
+    hint = f"{looked}; point data.root=… at the folder that holds coral/, or write a sample with `imageclef sample {task}`"
+    return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.coral.records import Kind, Prediction, Truth, TruthSet, nearest_substrate
+from baselines.coral.archive import Kind
+from baselines.coral.records import Prediction, Truth, TruthSet, nearest_substrate
 from baselines.coral.shapes import (
     NO_SHAPES,
     Shapes,

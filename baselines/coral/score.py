@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.coral.records import Kind, Prediction, Truth, TruthSet
+from baselines.coral.archive import Kind
+from baselines.coral.records import Prediction, Truth, TruthSet
 from baselines.coral.shapes import NO_SHAPES, Shapes
 from baselines.coral.task import MAX_DETECTIONS
 from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, PairIou, match_shapes, mean_of_defined, pair_iou
