@@ -453,7 +453,7 @@ def _pelvis_axial(s: _Scene) -> Places:
         )
     s.bone(s.box(0, 0.48, 0.18, 0.07), s.box(0, 0.48, 0.13, 0.04))
     x = 0.36 if s.study.finding == "mass" else 0.58  # in the soft parts, or in the bone
-    return {RIGHT: (-x, 0.0, 0.14), LEFT: (x, 0.0, 0.14)}
+    return {RIGHT: (-x, 0.0, 0.14), LEFT: (x, 0.0, 0.14), MIDDLE: (x, 0.0, 0.14)}
 
 
 def _spine_sagittal(s: _Scene) -> Places:
