@@ -31,12 +31,16 @@ OFFLINE_ERRORS = (OSError, hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFo
 
 
 @contextlib.contextmanager
-def network_errors_explained(source: str, experiment: str = "EXPERIMENT") -> Iterator[None]:
+def network_errors_explained(
+    source: str, experiment: str = "EXPERIMENT", key: str = "model.weights", local: str = "/path/to/weights.safetensors"
+) -> Iterator[None]:
     """Turn a failed download into a finding that says both ways out.
 
     Args:
         source: What was to be downloaded.
         experiment: The experiment that ``imageclef fetch`` should be called with.
+        key: The configuration's key that asked for it.
+        local: What that key takes from the disk.
 
     Raises:
         InvalidInput: Instead of what the libraries raise when they reach no network.
@@ -50,7 +54,7 @@ def network_errors_explained(source: str, experiment: str = "EXPERIMENT") -> Ite
             raise
         hint = (
             f"run `imageclef fetch {experiment}` on a machine with network and the same cache folder (HF_HOME, TORCH_HOME), "
-            "or set model.weights=/path/to/weights.safetensors, or model.weights=null to start from random ones"
+            f"or set {key}={local}, or {key}=null to start from random ones"
         )
         raise invalid(
             "WEIGHTS-OFFLINE",

@@ -1,8 +1,14 @@
-"""The cards of the two VQA-Med tasks."""
+"""The cards of the two VQA-Med tasks, and their part of the configuration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from baselines.core import config
+from baselines.core.config import Count, NonNegative, PositiveInt, Range, Share
 from baselines.core.tasks import Metric, TaskCard
+from baselines.medical.options import TextConfig
 
 _EXAMPLE_IDS = ("synpic10001", "synpic10002")
 
@@ -40,3 +46,70 @@ CARDS = (
         example_ids=_EXAMPLE_IDS,
     ),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(config.DataConfig):
+    """How radiology images become tensors.
+
+    Attributes:
+        image_side: Side of the square that an image is scaled into, in pixels; what it lacks to a square is black.
+        scale: Largest random change of size of a training image, as a share.
+        shift: Largest random shift, as a share of the side.
+        rotate: Largest random rotation, in degrees.
+        flip: Probability of mirroring left and right; answers that name a side become wrong by it.
+        contrast: Largest random change of brightness and contrast, as a share.
+        cutout: Probability of blackening small rectangles.
+    """
+
+    image_side: Annotated[int, Range(32, 2048)] = 384
+    scale: Annotated[float, Range(0, 0.5)] = 0.15
+    shift: Annotated[float, Range(0, 0.5)] = 0.05
+    rotate: Annotated[float, Range(0, 180)] = 10.0
+    flip: Share = 0.0
+    contrast: Annotated[float, Range(0, 0.9)] = 0.2
+    cutout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(config.ModelConfig):
+    """The network.
+
+    Attributes:
+        name: ``fusion`` chooses among the training answers (``vqa``).
+        backbone: Name of a timm backbone for the image.
+        stride: Pixels of the image per cell of the backbone's features that are attended to.
+        question_encoder: ``None`` trains a small transformer with its own tokenizer; or a folder with a model of transformers,
+            or the name of one on the Hugging Face Hub, which is only downloaded with ``weights=pretrained``.
+        question_layers: Layers of the small question encoder.
+        inputs: What the network sees: ``both``, or the ``image`` or the ``question`` alone, to know what each is worth.
+        width: Width of the fusion, and of the small question encoder.
+        layers: Layers of cross-attention between question and image.
+        heads: Attention heads of a layer.
+        dropout: Dropout of the fusion and before the classifier.
+        label_smoothing: Share of the target that is spread over all answers that fit the question's form.
+        mixup: Parameter of the Beta distribution that two images of a batch and their answers are mixed with; 0 mixes none.
+        balance: How far rare answers are preferred: the share of the answers' log frequencies that the training adds to the
+            scores and the prediction doesn't; 0 keeps the frequencies of training, 1 takes all answers for equally frequent.
+        modality_candidates: How many of the best answers are looked through for one that was seen with the modality that the
+            question names, where the best is doubtful; 0 looks at none.
+        modality_doubt: Highest probability at which the best answer is doubtful.
+        text: How texts are modelled and decoded where they are generated; see :class:`TextConfig`.
+    """
+
+    name: Literal["fusion"] = "fusion"
+    backbone: str = "resnet50"
+    stride: Literal[8, 16, 32] = 32
+    question_encoder: str | None = None
+    question_layers: PositiveInt = 2
+    inputs: Literal["both", "image", "question"] = "both"
+    width: PositiveInt = 256
+    layers: PositiveInt = 2
+    heads: PositiveInt = 8
+    dropout: Share = 0.1
+    label_smoothing: Annotated[float, Range(0, 0.9)] = 0.1
+    mixup: NonNegative = 0.2
+    balance: Annotated[float, Range(0, 2)] = 0.0
+    modality_candidates: Count = 8
+    modality_doubt: Share = 0.5
+    text: TextConfig = field(default_factory=TextConfig)
