@@ -171,7 +171,7 @@ def hold_out(places: Mapping[str, str], share: float, seed: int, *, by_place: bo
 
     Args:
         places: The place of every image, by id.
-        share: Share of the images to hold out, from 0 to 1.
+        share: Share of the images to hold out, from 0 to 1; in between, of two images at least one is held out and one isn't.
         seed: Seed of the choice.
         by_place: Which of the two. With a single place there is only the random one.
 
@@ -191,7 +191,7 @@ def hold_out(places: Mapping[str, str], share: float, seed: int, *, by_place: bo
         return {name for place in _draw_places(groups, share * len(places), rng) for name in groups[place]}
     names = [name for _, members in sorted(groups.items()) for name in rng.permutation(members).tolist()]
     # Every n-th of all, so that each place gives its share also where that is no whole number.
-    total = max(1, round(share * len(names))) if len(names) > 1 else 0
+    total = min(max(1, round(share * len(names))), len(names) - 1)
     return {names[int((number + 0.5) * len(names) / total)] for number in range(total)}
 
 

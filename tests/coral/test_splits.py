@@ -222,8 +222,7 @@ def test_by_place_a_place_is_held_out_whole():
 
 def test_at_random_every_place_gives_its_share():
     counts = Counter(PLACES[name] for name in hold_out(PLACES, 0.2, 0, by_place=False))
-    assert counts == {"p": 3, "q": 5, "r": 3, "s": 2, "t": 2} or abs(sum(counts.values()) - 15) <= 1
-    assert set(counts) == set("pqrst")
+    assert all(abs(counts[place] - 0.2 * list(PLACES.values()).count(place)) < 1 for place in "pqrst")
     assert hold_out(PLACES, 0.2, 0, by_place=False) != hold_out(PLACES, 0.2, 1, by_place=False)
 
 
@@ -238,7 +237,7 @@ def test_a_division_is_one_whatever_the_order(places, share, by_place, seed):
     assert held_out == hold_out(dict(reversed(places.items())), share, seed, by_place=by_place)
     assert held_out <= set(places)
     if 0 < share < 1:
-        assert 0 < len(held_out) < len(places) or (share > 0.7 and not by_place)
+        assert 0 < len(held_out) < len(places)
 
 
 def test_both_tasks_are_divided_alike(root):
