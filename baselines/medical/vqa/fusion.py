@@ -1,0 +1,114 @@
+"""The network that answers a question on an image: both attended to by one query for the answer.
+
+The answer is a token in front of the question's. In each layer the tokens attend to each other and then to the cells of the
+image's features (a decoder as Vaswani and others, 2017, arXiv:1706.03762, have it, over an image). What the answer's token has
+become is classified over the answers of the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from baselines.medical.vqa.text import TextEncoder
+
+
+class FusionNetwork(nn.Module):
+    """Scores every answer of the vocabulary for images with questions.
+
+    Args:
+        backbone: Image network that returns a list of features, of which the last is used; ``None`` doesn't look at the image.
+        text: Question encoder; ``None`` doesn't look at the question.
+        channels: Channels of the backbone's features.
+        answers: Number of answers.
+        width: Length of the vectors that are fused.
+        layers: Layers of attention.
+        heads: Attention heads of a layer.
+        dropout: Dropout of the layers and before the classifier.
+
+    Raises:
+        ValueError: If there is neither backbone nor text encoder, or ``width`` is no multiple of 4 and of ``heads``.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module | None,
+        text: TextEncoder | None,
+        *,
+        channels: int,
+        answers: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        if backbone is None and text is None:
+            raise ValueError("there is nothing to look at")
+        if width % 4 or width % heads:
+            raise ValueError(f"a width of {width} is no multiple of 4 and of {heads} heads")
+        self.backbone, self.text = backbone, text
+        self.answer = nn.Parameter(torch.randn(width) * 0.02)
+        self.project_image = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width)) if backbone is not None else None
+        self.project_text = nn.Sequential(nn.Linear(text.width, width), nn.LayerNorm(width)) if text is not None else None
+        # Without an image there is nothing behind the tokens to attend to.
+        kind = nn.TransformerDecoderLayer if backbone is not None else nn.TransformerEncoderLayer
+        self.layers = nn.ModuleList(
+            kind(width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True) for _ in range(layers)
+        )
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, answers))
+
+    def forward(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+        """Return the scores of the answers, ``(B, answers) float``, for images ``(B, 3, H, W) float`` and B questions."""
+        return self.scores(self.features(images), questions)
+
+    def features(self, images: Tensor) -> Tensor | None:
+        """Return the image's features ``(B, C, h, w)``; ``None`` where the network doesn't look at it."""
+        return None if self.backbone is None else self.backbone(images)[-1]
+
+    def scores(self, features: Tensor | None, questions: Sequence[str]) -> Tensor:
+        """Return the scores of the answers ``(B, answers)`` for features of images, as :meth:`features` returns them."""
+        tokens = self.answer.expand(len(questions), 1, -1)
+        padding = torch.zeros(len(questions), 1, dtype=torch.bool, device=tokens.device)
+        cells = None
+        if features is not None:
+            assert self.project_image is not None
+            cells = self.project_image(features.flatten(2).mT)
+            # The answer starts from the mean of the cells: an image is classified before attention has learnt anything.
+            tokens = tokens + cells.mean(1, keepdim=True)
+            cells = cells + grid_positions(features.shape[2], features.shape[3], cells.shape[-1]).to(cells)
+        if self.text is not None:
+            assert self.project_text is not None
+            vectors, is_token = self.text(questions)
+            tokens = torch.cat([tokens, self.project_text(vectors)], 1)
+            padding = torch.cat([padding, ~is_token], 1)
+        for layer in self.layers:
+            if cells is None:
+                tokens = layer(tokens, src_key_padding_mask=padding)
+            else:
+                tokens = layer(tokens, cells, tgt_key_padding_mask=padding)
+        return self.head(tokens[:, 0])
+
+
+def grid_positions(height: int, width: int, channels: int) -> Tensor:
+    """Return sines and cosines that say where a cell is, half of the channels for each axis.
+
+    Source: Vaswani and others 2017 (arXiv:1706.03762), section 3.5, for each axis of a grid.
+
+    Args:
+        height: Rows of the grid.
+        width: Columns.
+        channels: A multiple of 4.
+
+    Returns:
+        ``(height * width, channels) float32`` in [-1, 1], row by row.
+    """
+    rates = 100.0 ** -torch.arange(0, 1, 4 / channels)
+    along_y, along_x = (
+        torch.cat([(torch.arange(count)[:, None] * rates).sin(), (torch.arange(count)[:, None] * rates).cos()], 1)
+        for count in (height, width)
+    )
+    grid = [along_y[:, None].expand(height, width, -1), along_x[None].expand(height, width, -1)]
+    return torch.cat(grid, 2).reshape(height * width, channels)
