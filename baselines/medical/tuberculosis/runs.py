@@ -94,7 +94,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
             report.error("CLASS", "the predicted class is none", id=shown, value=shorten(prediction.label), hint=hint)
         if not is_writable(prediction.id):
             report.error("FIELDS", "a line can't hold this file name", id=shown, hint="rename the scan")
-    ids.finish(consequence="predict every scan of the set")
+    ids.finish()
     report.findings.raise_errors()
     write_atomic(path, "".join(f"{name},{labels[name]}\n" for name in truth_set.truths))
 
