@@ -1,10 +1,11 @@
-"""The part of the configuration that captions and questions share: how texts are modelled and decoded."""
+"""The parts of the configuration that the tasks on single radiology images share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from baselines.core import config
 from baselines.core.config import Count, NonNegative, PositiveInt, Range, Share
 
 
@@ -56,3 +57,26 @@ class TextConfig:
     neighbours: PositiveInt = 1
     questions: PositiveInt = 7
     set_aside: Annotated[float, Range(0.01, 0.5)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDataConfig(config.DataConfig):
+    """How radiology images become tensors.
+
+    Attributes:
+        image_side: Side of the square that an image is scaled into, in pixels; what it lacks to a square is black.
+        scale: Largest random change of size of a training image, as a share.
+        shift: Largest random shift, as a share of the side.
+        rotate: Largest random rotation, in degrees.
+        flip: Probability of mirroring left and right; texts that name a side become wrong by it.
+        contrast: Largest random change of brightness and contrast, as a share.
+        cutout: Probability of blackening small rectangles.
+    """
+
+    image_side: Annotated[int, Range(32, 2048)] = 384
+    scale: Annotated[float, Range(0, 0.5)] = 0.15
+    shift: Annotated[float, Range(0, 0.5)] = 0.05
+    rotate: Annotated[float, Range(0, 180)] = 10.0
+    flip: Share = 0.0
+    contrast: Annotated[float, Range(0, 0.9)] = 0.2
+    cutout: Share = 0.0

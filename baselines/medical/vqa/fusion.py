@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from baselines.medical.vqa.text import TextEncoder
@@ -78,7 +79,7 @@ class FusionNetwork(nn.Module):
             cells = self.project_image(features.flatten(2).mT)
             # The answer starts from the mean of the cells: an image is classified before attention has learnt anything.
             tokens = tokens + cells.mean(1, keepdim=True)
-            cells = cells + grid_positions(features.shape[2], features.shape[3], cells.shape[-1]).to(cells)
+            cells = cells + build_sincos2d_pos_embed(list(features.shape[2:]), cells.shape[-1]).to(cells)
         if self.text is not None:
             assert self.project_text is not None
             vectors, is_token = self.text(questions)
@@ -90,25 +91,3 @@ class FusionNetwork(nn.Module):
             else:
                 tokens = layer(tokens, cells, tgt_key_padding_mask=padding)
         return self.head(tokens[:, 0])
-
-
-def grid_positions(height: int, width: int, channels: int) -> Tensor:
-    """Return sines and cosines that say where a cell is, half of the channels for each axis.
-
-    Source: Vaswani and others 2017 (arXiv:1706.03762), section 3.5, for each axis of a grid.
-
-    Args:
-        height: Rows of the grid.
-        width: Columns.
-        channels: A multiple of 4.
-
-    Returns:
-        ``(height * width, channels) float32`` in [-1, 1], row by row.
-    """
-    rates = 100.0 ** -torch.arange(0, 1, 4 / channels)
-    along_y, along_x = (
-        torch.cat([(torch.arange(count)[:, None] * rates).sin(), (torch.arange(count)[:, None] * rates).cos()], 1)
-        for count in (height, width)
-    )
-    grid = [along_y[:, None].expand(height, width, -1), along_x[None].expand(height, width, -1)]
-    return torch.cat(grid, 2).reshape(height * width, channels)

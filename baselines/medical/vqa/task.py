@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 from baselines.core import config
 from baselines.core.config import Count, NonNegative, PositiveInt, Range, Share
 from baselines.core.tasks import Metric, TaskCard
+from baselines.medical.options import ImageDataConfig as DataConfig
 from baselines.medical.options import TextConfig
+
+__all__ = ("CARDS", "DataConfig", "ModelConfig")
 
 _EXAMPLE_IDS = ("synpic10001", "synpic10002")
 
@@ -46,29 +49,6 @@ CARDS = (
         example_ids=_EXAMPLE_IDS,
     ),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(config.DataConfig):
-    """How radiology images become tensors.
-
-    Attributes:
-        image_side: Side of the square that an image is scaled into, in pixels; what it lacks to a square is black.
-        scale: Largest random change of size of a training image, as a share.
-        shift: Largest random shift, as a share of the side.
-        rotate: Largest random rotation, in degrees.
-        flip: Probability of mirroring left and right; answers that name a side become wrong by it.
-        contrast: Largest random change of brightness and contrast, as a share.
-        cutout: Probability of blackening small rectangles.
-    """
-
-    image_side: Annotated[int, Range(32, 2048)] = 384
-    scale: Annotated[float, Range(0, 0.5)] = 0.15
-    shift: Annotated[float, Range(0, 0.5)] = 0.05
-    rotate: Annotated[float, Range(0, 180)] = 10.0
-    flip: Share = 0.0
-    contrast: Annotated[float, Range(0, 0.9)] = 0.2
-    cutout: Share = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,88 @@
+"""Radiology images to squares of pixels, and the augmentation that they stand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.medical.options import ImageDataConfig
+from baselines.training.cache import Picture, PictureCache, cached_pictures, decode_rgb
+
+RECIPE = 1  # counts up when the same image would be prepared in another way, so that older caches are not used
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+cv2.setNumThreads(1)  # the loader's workers are the threads
+
+
+def square(picture: Picture, side: int) -> Picture:
+    """Scale an image ``(H, W, 3)`` so that its longer side is ``side``, and put it in the middle of a black square."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size != (width, height):
+        picture = np.asarray(
+            cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
+        )
+    page = np.zeros((side, side, 3), np.uint8)
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
+    page[top : top + size[1], left : left + size[0]] = picture
+    return page
+
+
+def cached_squares(root: Path, files: Mapping[str, Path], side: int) -> PictureCache:
+    """Open the cache of images as squares ``(side, side, 3) uint8``, and make it first where it doesn't exist.
+
+    Args:
+        root: Folder of all caches.
+        files: Image files by id.
+        side: Side of the squares in pixels.
+
+    Raises:
+        InvalidInput: With a finding for every image that can't be decoded.
+    """
+    return cached_pictures(root, files, f"medical {RECIPE} side {side}", lambda path: square(decode_rgb(path, side), side))
+
+
+def augmentation(config: ImageDataConfig) -> A.Compose:
+    """Return the augmentation of training images; ``set_random_seed`` decides all of it."""
+    return A.Compose(
+        [
+            A.Affine(
+                scale=(1 - config.scale, 1 + config.scale),
+                translate_percent=(-config.shift, config.shift),
+                rotate=(-config.rotate, config.rotate),
+                border_mode=cv2.BORDER_CONSTANT,
+                fill=0,
+                p=1,
+            ),
+            A.HorizontalFlip(p=config.flip),
+            A.RandomBrightnessContrast(config.contrast, config.contrast, p=1),
+            A.CoarseDropout((1, 4), (0.05, 0.2), (0.05, 0.2), fill=0, p=config.cutout),
+        ]
+    )
+
+
+def augmented(transform: A.Compose, picture: Picture, seed: int) -> Picture:
+    """Return an augmented copy of an image; the seed decides all of it."""
+    transform.set_random_seed(seed)
+    return np.asarray(transform(image=np.array(picture))["image"])
+
+
+def stack(pictures: list[Picture]) -> Tensor:
+    """Return images ``(H, W, 3)`` of one size as ``(B, 3, H, W) uint8``, a view in channels-last order."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Return images ``(B, 3, H, W) uint8`` as published weights want them, ``float32`` with ImageNet's mean and deviation."""
+    mean, std = (images.new_tensor(values, dtype=torch.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images.float() / 255 - mean) / std
