@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, shorten
+from baselines.core.findings import Findings, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
+from baselines.medical.archives import IMAGE_SUFFIXES, Archive, divide, images_of, missing, open_archive
 
 CONCEPTS = "caption-concepts"
 CAPTIONS = "caption-prediction"
@@ -26,7 +27,7 @@ CONCEPT_FORM = re.compile(r"C[0-9]{7}")
 
 _LISTED_IDS = 10
 _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_NOT_TEXT, _EXPORT = "this is a spreadsheet, not text", "export it as UTF-8 text with TAB between the columns"
 _SPREADSHEETS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls start
 _FIRST_CONCEPT = re.compile(r"\s*C[0-9]{7}\s*(;|$)", re.IGNORECASE)
 _HEADER_IDS = frozenset("id ids image images imageid image_id img imgid img_id file filename file_name name".split())
@@ -65,10 +66,48 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class TruthSet:
-    """The ground truth of a split: truths by id, and the task, which says whether concepts or captions count."""
+    """The ground truth of a split: truths by id, and the task, which says whether concepts or captions count.
+
+    Attributes:
+        truths: The truths by id.
+        task: ``caption-concepts`` or ``caption-prediction``.
+        classes: Of a split for ``caption-concepts`` the names of its concepts by the number in their code (40398 is C0040398),
+            ascending; a concept whose name is in no file has its code for it.
+    """
 
     truths: Mapping[str, Truth]
     task: str
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and, where the split has them, its concepts or its caption.
+
+    Attributes:
+        id: Image id, without extension.
+        image: Path of the image file; decoded without EXIF rotation.
+        truth: What is true of it; ``None`` in a test set.
+    """
+
+    id: str
+    image: Path
+    truth: Truth | None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        samples: Its images that exist on disk, by ascending id.
+        truth_set: Its truths, also those whose image is missing; of a test set truths without content.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
 
 
 def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
@@ -86,18 +125,26 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
     Returns:
         The truths in the order of the file. Lines with an error are left out.
     """
+    folders = _find_images(path.parent)
+    truths = _read_file(path, task, frozenset(name for names in folders.values() for name in names), findings)
+    if truths is not None:
+        truths.compare(folders)
+    return TruthSet(truths.truths if truths else {}, task)
+
+
+def _read_file(path: Path, task: str, known: Collection[str], findings: Findings) -> _Reader | None:
+    """Read a file as :func:`read_truth`, without a look at images; ``None`` if it can't be the task's. Ids in ``known`` exist."""
     report = Report(findings, str(path), "DATA")
     if _is_spreadsheet(path):
-        report.error("XLSX", "this is a spreadsheet, not text", hint="export it as UTF-8 text with TAB between the columns")
-        return TruthSet({}, task)
+        report.error("XLSX", _NOT_TEXT, hint=_EXPORT)
+        return None
     separator = sniff_separator(path, SEPARATORS, _fits_concepts if task == CONCEPTS else _fits_caption)
     if not _is_own(path, task, report):
-        return TruthSet({}, task)
-    reader = _Reader(task, separator, _find_images(path.parent), report)
+        return None
+    reader = _Reader(task, separator, known, report)
     for number, line in read_text(path, findings, "DATA"):
         reader.read(line, number)
-    reader.finish()
-    return TruthSet(reader.truths, task)
+    return reader
 
 
 def read_vocabulary(paths: Iterable[str | PathLike[str]], findings: Findings) -> frozenset[str]:
@@ -177,6 +224,135 @@ def is_writable(name: str, content: str) -> bool:
     return has_name and not _UNWRITABLE.search(name + content)
 
 
+# -------------------------------------------------------------------------------------------------------------- splits
+
+_MARKS = re.compile("imageclef|caption|concept", re.IGNORECASE)
+_SETS = {
+    "train": re.compile("train"),
+    "val": re.compile("valid|(^|[^a-z])val([^a-z]|$)"),
+    "test": re.compile("test"),
+}
+_CODE = re.compile(r"C([0-9]{7})", re.IGNORECASE)
+_LOOKED_AT = 50  # lines that say what a file holds
+
+
+def read_split(root: Path, task: str, split: str, findings: Findings, *, split_seed: int = 0, val_share: float = 0.2) -> Split:
+    """Read one split of a data set in the campaign's layout, or in a copy's: file names and nesting are free.
+
+    A file's words say whether it is of the training, the validation or the test set; if it has none, its folder's do. What
+    it holds is told by its content: concepts, captions, or names of concepts.
+
+    Args:
+        root: The data root, which holds ``medical/caption``; that folder itself will do.
+        task: ``caption-concepts`` or ``caption-prediction``.
+        split: ``train``, ``val`` or ``test``.
+        findings: Where everything noteworthy is reported, as by :func:`read_truth`.
+        split_seed: Seed of the division where there is no validation file: the training file is then divided.
+        val_share: Share of the training images that this holds out.
+
+    Raises:
+        InvalidInput: If the files are not there, or several could be meant; the message says what to do.
+        UsageError: If there is no such split.
+    """
+    if split not in _SETS:
+        raise UsageError(f"no split {split!r}: the splits are {', '.join(_SETS)}")
+    archive = open_archive(root, task, "caption", _MARKS, findings)
+    if split == "test":
+        return _read_test(root, archive, task)
+    files = {name: _find_file(archive, task, name, findings) for name in ("train", "val")}
+    if files["train"] is None:
+        wanted = "concept" if task == CONCEPTS else "caption"
+        raise missing(root, task, f"no {wanted} file of the training set", "caption")
+    chosen = files[split] or files["train"]
+    truths = _truths(archive, chosen, task, findings)
+    if files["val"] is None:
+        hint = "data.split_seed and data.val_share decide which images are held out"
+        Report(findings, str(archive.folder), "DATA").info(
+            "DIVIDED", "no validation file: the training set is divided", hint=hint
+        )
+        train, held_out = divide(list(truths), val_share, split_seed)
+        truths = {name: truths[name] for name in (train if split == "train" else held_out)}
+    elif split == "val":
+        shared = truths.keys() & _truths(archive, files["train"], task, Findings()).keys()
+        for name in sorted(shared):
+            hint = "leave it out of one of them"
+            Report(findings, str(chosen), "DATA").warning(
+                "SPLIT-ID", "the image is in training, too", id=show_id(name), hint=hint
+            )
+    images = images_of(archive, truths, chosen, findings)
+    samples = tuple(Sample(name, images[name], truth) for name, truth in sorted(truths.items()) if name in images)
+    classes = _classes(archive, truths.values()) if task == CONCEPTS else {}
+    return Split(split, samples, TruthSet(truths, task, classes))
+
+
+def _truths(archive: Archive, path: Path, task: str, findings: Findings) -> dict[str, Truth]:
+    reader = _read_file(path, task, archive.images, findings)
+    return reader.truths if reader else {}
+
+
+def _find_file(archive: Archive, task: str, split: str, findings: Findings) -> Path | None:
+    """Return the file of a split that holds what the task needs; ``None`` if there is none.
+
+    Raises:
+        InvalidInput: If there are several, or a spreadsheet alone.
+    """
+    kind = "concepts" if task == CONCEPTS else "captions"
+    own = [path for path in archive.texts if archive.first_match(path, _SETS) == split]
+    found = [path for path in own if _kind_of(path) == kind]
+    if len(found) > 1:
+        listed = ", ".join(str(path.relative_to(archive.folder)) for path in found)
+        hint = "keep one, or move the others out of this folder"
+        raise invalid(
+            "DATA-FILE-AMBIGUOUS", f"several {kind} files of the {split} set", file=archive.folder, value=listed, hint=hint
+        )
+    if not found:
+        for path in archive.spreadsheets:
+            if archive.first_match(path, _SETS) == split:
+                Report(findings, str(path), "DATA").error("XLSX", _NOT_TEXT, hint=_EXPORT)
+    return found[0] if found else None
+
+
+def _kind_of(path: Path) -> str:
+    """Return what a text file holds by its first lines: ``concepts``, ``captions``, ``names``, or nothing of these."""
+    lines = [line for _, line in islice(read_text(path, Findings(), "DATA"), _LOOKED_AT) if line.strip()]
+    fields = [re.split(f"[{SEPARATORS}]", line[:_SNIFFED_LENGTH], maxsplit=1) for line in lines]
+    pairs = [(pair[0].strip(' "'), pair[1].strip(' "')) for pair in fields if len(pair) == 2]
+    if 2 * len(pairs) <= len(lines) and not any(_FIRST_CONCEPT.match(content) for _, content in pairs):
+        return ""
+    if 2 * sum(_CODE.fullmatch(name) is not None for name, _ in pairs) > len(pairs):
+        return "names"
+    is_concepts = any(_FIRST_CONCEPT.match(content) for _, content in pairs)
+    return "concepts" if is_concepts else "captions"
+
+
+def _classes(archive: Archive, truths: Iterable[Truth]) -> dict[int, str]:
+    """Return the concepts of some truths by number, with the names that a file of names gives them."""
+    numbers = {int(concept[1:]) for truth in truths for concept in truth.concepts}
+    names: dict[int, str] = {}
+    for path in archive.texts:
+        if _kind_of(path) == "names":
+            for _, line in read_text(path, Findings(), "DATA"):
+                code, _, name = re.sub(f"[{SEPARATORS}]", "\t", line, count=1).partition("\t")
+                match = _CODE.fullmatch(code.strip(' "'))
+                if match and name.strip(' "'):
+                    names.setdefault(int(match[1]), name.strip(' "'))
+    return {number: names.get(number, f"C{number:07d}") for number in sorted(numbers)}
+
+
+def _read_test(root: Path, archive: Archive, task: str) -> Split:
+    """Read a test set: every image in its folder."""
+    images = {
+        name: path
+        for name, paths in sorted(archive.images.items())
+        for path in paths
+        if archive.first_match(path.parent, _SETS) == "test"
+    }
+    if not images:
+        raise missing(root, task, "no folder of test images", "caption")
+    samples = tuple(Sample(name, path, None) for name, path in images.items())
+    return Split("test", samples, truths_of_ids(images, task))
+
+
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
@@ -202,9 +378,8 @@ def _is_own(path: Path, task: str, report: Report) -> bool:
 class _Reader:
     """Collects the truths of a file, line by line."""
 
-    def __init__(self, task: str, separator: str, images: Mapping[str, list[str]], report: Report) -> None:
-        self.task, self.separator, self.report = task, separator, report
-        self.folders, self.images = images, frozenset(name for names in images.values() for name in names)
+    def __init__(self, task: str, separator: str, known: Collection[str], report: Report) -> None:
+        self.task, self.separator, self.known, self.report = task, separator, known, report
         self.truths: dict[str, Truth] = {}
         self.lines: dict[str, int] = {}
         self.is_first = True
@@ -219,7 +394,7 @@ class _Reader:
         if is_first:
             self._tell_separator(number)
             looked_at = content if self.task == CONCEPTS else ""
-            if is_header(name, looked_at, known=self.images):
+            if is_header(name, looked_at, known=self.known):
                 self.report.warning("HEADER", "a header is skipped", line=number, value=shorten(line), hint="delete it")
                 return
         name = self._id(name, number)
@@ -237,16 +412,17 @@ class _Reader:
             self.lines[name] = number
             self.truths[name] = self._truth(name, content, number)
 
-    def finish(self) -> None:
-        """Compare the ids with the images beside the file, where there are some."""
-        if not self.images:
+    def compare(self, folders: Mapping[str, list[str]]) -> None:
+        """Compare the ids with the images in the folders beside the file, where there are some."""
+        images = {name for names in folders.values() for name in names}
+        if not images:
             return
         hint = "it is scored, but can't be predicted"
-        for name in self.truths.keys() - self.images:
+        for name in self.truths.keys() - images:
             self.report.warning("ID-NO-IMAGE", "the image is missing", line=self.lines[name], id=show_id(name), hint=hint)
-        without = sorted(self.images - self.truths.keys())
-        if without and len(self.folders) == 1:  # of several folders some belong to other files
-            what = f"no line for {len(without)} of the images in {show_id(*self.folders)}"
+        without = sorted(images - self.truths.keys())
+        if without and len(folders) == 1:  # of several folders some belong to other files
+            what = f"no line for {len(without)} of the images in {show_id(*folders)}"
             listed = ", ".join(map(show_id, without[:_LISTED_IDS])) + (", …" if len(without) > _LISTED_IDS else "")
             self.report.warning("ID-NO-LABEL", what, value=listed, hint="they don't count")
 
@@ -310,7 +486,7 @@ def _bare_id(name: str) -> str:
     bare = name.strip()
     if is_quoted(bare):
         bare = bare[1:-1].strip()
-    suffix = next((each for each in _IMAGE_SUFFIXES if bare.lower().endswith(each)), "")
+    suffix = next((each for each in IMAGE_SUFFIXES if bare.lower().endswith(each)), "")
     return bare[: len(bare) - len(suffix)]
 
 
@@ -334,9 +510,7 @@ def _find_images(folder: Path) -> dict[str, list[str]]:
     """Return the ids of the images in each folder of images beside a file."""
     try:
         folders = [each for each in folder.iterdir() if "images" in each.name.lower() and each.is_dir()]
-        found = {
-            each.name: [file.stem for file in each.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES] for each in folders
-        }
+        found = {each.name: [file.stem for file in each.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES] for each in folders}
     except (OSError, ValueError):
         return {}
     return {name: ids for name, ids in found.items() if ids}
