@@ -212,6 +212,24 @@ class _SplitTask(argparse.Action):
         namespace.task = tasks[0] if tasks else None
 
 
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="data root, laid out as data/README.md says")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="truth of the test split, which a data root doesn't hold")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to this file as well")
+    parser.add_argument("--ignore", metavar="CODE", nargs="+", default=[], help="codes that are not looked for")
+    parser.add_argument("--accept", type=Path, metavar="FILE", help="findings that are known and accepted")
+    accepted = "write the errors and warnings of this check, and those of --accept, to this file, to be accepted"
+    parser.add_argument("--write-accepted", type=Path, metavar="FILE", help=accepted)
+    near = "most bits, of 256, in which two images that look alike differ (default: %(default)s)"
+    parser.add_argument("--near-distance", type=natural, default=24, metavar="BITS", help=near)
+    parser.add_argument(
+        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="threads (default: all cores)"
+    )
+    remember = "forget what an earlier check found in each image, and remember nothing"
+    parser.add_argument("--no-cache", dest="cache", action="store_false", help=remember)
+
+
 def _fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a file name of conf/experiment, without .yaml")
 
@@ -223,6 +241,12 @@ VERBS = {
         "baselines.core.commands:sample",
         _sample,
         "example: imageclef sample drawnui-wireframe --size 200",
+    ),
+    "check": Verb(
+        "sanity-check a data set before it is released or trained on",
+        "baselines.core.check:check",
+        _check,
+        "example: imageclef check drawnui-wireframe data --json findings.json",
     ),
     "train": Verb(
         "fit, predict, write the run file and score it",

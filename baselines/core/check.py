@@ -1,0 +1,315 @@
+"""``imageclef check``: read a data set, apply every rule, tell what was found.
+
+A check never repairs anything. It reads the released splits with the task's own reader, whose findings are findings of the
+check, examines the image files, applies the common rules and the task's, and scores the trivial run, so that a split that is
+too easy, or broken, shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
+from baselines.core.common_checks import common_distributions, common_rules
+from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_json_atomic
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
+from baselines.core.images import cache_folder, examine_images
+from baselines.core.report import cells_table, make_console
+from baselines.core.runs import Code
+from baselines.core.tasks import TaskCard, get_task
+
+_ERROR, _INFO = Severity.ERROR, Severity.INFO
+EXAMPLES = 3  # findings of a code that the table shows
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check a data set and print what was found, a row a code.
+
+    Args:
+        args: ``task``; ``root``; ``truth``, a file or ``None``; ``json``, a file to write or ``None``; ``ignore``, codes;
+            ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to remember
+            what was found in each image.
+
+    Returns:
+        1 if there are errors, else 0.
+
+    Raises:
+        InvalidInput: If nothing of the data set is there, or the file of accepted findings can't be read.
+        UsageError: If a file to write is one of the files to read.
+    """
+    inputs = [("--truth", args.truth), ("--accept", args.accept)]
+    refuse_overwriting(inputs, [("--json", args.json)])
+    card = get_task(args.task)
+    before = read_accepted(args.accept) if args.accept else frozenset()
+    store = cache_folder() / "check" / f"{_root_key(args.root)}.jsonl" if args.cache else None
+    settings = Settings(args.near_distance, args.workers, store, args.truth)
+    outcome = check_data_set(card, args.root, settings, args.ignore, before)
+    if args.json:
+        write_json_atomic(args.json, outcome.to_dict())
+    console = make_console()
+    console.print(findings_table(outcome))
+    console.print(verdict(outcome), markup=False, highlight=False)
+    if args.write_accepted:
+        count = write_accepted(args.write_accepted, outcome, before)
+        console.print(f"{count} accepted findings are in {args.write_accepted}", markup=False, highlight=False)
+    return 1 if outcome.findings.error_count else 0
+
+
+def _root_key(root: Path) -> str:
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+
+
+def findings_table(outcome: Outcome) -> Any:
+    """Return the findings as a table, a row a code, the worst first."""
+    order = list(Severity)
+    codes = sorted(outcome.findings.counts, key=lambda code: (order.index(outcome.severity(code)), code))
+    rows = []
+    for code in codes:
+        found = [finding for finding in outcome.findings if finding.code == code]
+        examples = "\n".join(_example(finding, outcome.data_set.root) for finding in found[:EXAMPLES])
+        rows.append((outcome.severity(code).value, code, str(outcome.findings.counts[code]), outcome.meaning(code), examples))
+    return cells_table(("severity", "code", "count", "what", "such as"), rows, ("severity", "code", "what", "such as"))
+
+
+def _example(finding: Finding, root: Path) -> str:
+    """Return where a finding is and what was seen there; its file as seen from the root."""
+    file = finding.file.removeprefix(str(root)).lstrip("/")
+    place = ":".join(str(part) for part in (file, finding.line) if part not in ("", None))
+    named = finding.id and not file.endswith(finding.id)
+    return "  ".join(part for part in (place, show_id(finding.id) if named else "", finding.value or finding.message) if part)
+
+
+def verdict(outcome: Outcome) -> str:
+    """Return one line: what was checked, and how many findings of each severity there are."""
+    sizes = ", ".join(f"{name} {len(split.samples)}" for name, split in outcome.data_set.splits.items())
+    counts = ", ".join(
+        f"{count} {name}{'s' if count != 1 and name != 'info' else ''}" for name, count in outcome.counts.items()
+    )
+    accepted = f"; {sum(outcome.accepted.values())} accepted before" if outcome.accepted else ""
+    return f"{outcome.data_set.root}: {counts}{accepted} ({sizes})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a check found.
+
+    Attributes:
+        data_set: What was checked.
+        findings: All findings but those that were accepted or switched off.
+        codes: What each code means.
+        accepted: How many findings were accepted beforehand, by code.
+        trivial: Metrics of the trivial run on each split with a truth; it predicts what is most frequent in training.
+        distributions: Numbers to look at.
+    """
+
+    data_set: DataSet
+    findings: Findings
+    codes: Mapping[str, Code]
+    accepted: Mapping[str, int]
+    trivial: Mapping[str, Mapping[str, float | None]]
+    distributions: tuple[Distribution, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many findings there are of each severity."""
+        return {severity.value: self.findings.count(severity) for severity in Severity}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON-ready values; of each code at most ``MAX_KEPT_PER_CODE`` findings."""
+        return {
+            "task": self.data_set.card.id,
+            "root": str(self.data_set.root),
+            "counts": self.counts,
+            "codes": {
+                code: {"count": count, "severity": self.severity(code).value, "meaning": self.meaning(code)}
+                for code, count in sorted(self.findings.counts.items())
+            },
+            "accepted": dict(self.accepted),
+            "splits": {name: len(split.samples) for name, split in self.data_set.splits.items()},
+            "trivial": {name: dict(metrics) for name, metrics in self.trivial.items()},
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+    def severity(self, code: str) -> Severity:
+        """Return the worst severity of a code's findings."""
+        order = list(Severity)
+        return min((finding.severity for finding in self.findings if finding.code == code), key=order.index)
+
+    def meaning(self, code: str) -> str:
+        """Return what a code means, in a clause."""
+        if code in self.codes:
+            return self.codes[code].meaning
+        return next(finding.message for finding in self.findings if finding.code == code)
+
+
+def check_data_set(
+    card: TaskCard, root: Path, settings: Settings, ignore: Iterable[str] = (), accepted: frozenset[str] = frozenset()
+) -> Outcome:
+    """Check a data set.
+
+    Args:
+        card: The task.
+        root: The data root, or a folder that the task's reader takes for one.
+        settings: How to check.
+        ignore: Codes that are switched off.
+        accepted: Findings that are known and accepted, as :func:`read_accepted` returns them.
+
+    Raises:
+        InvalidInput: If nothing of the data set is there.
+    """
+    checks: Checks = card.module("checks").CHECKS
+    codes = {**CODES, **checks.codes}
+    collector = _Collector(root, {name: code.severity for name, code in codes.items()}, frozenset(ignore), accepted)
+    splits = _read_splits(card, root, settings, checks, collector)
+    paths = {sample.image for split in splits.values() for sample in split.samples if getattr(sample, "image", None)}
+    images = examine_images(paths, settings.store, settings.workers)
+    data_set = DataSet(card, root, splits, images, settings)
+    for rule in (*common_rules(checks), *checks.rules):
+        collector.extend(rule(data_set))
+    trivial = _score_trivial(data_set)
+    collector.extend(_tell_trivial(data_set, trivial))
+    own = checks.distributions(data_set) if checks.distributions else ()
+    distributions = (*common_distributions(data_set, checks), *own)
+    return Outcome(data_set, collector.findings, codes, collector.accepted_counts, trivial, distributions)
+
+
+class _Collector:
+    """Takes findings once each, at the severity of the specification, without those accepted or switched off."""
+
+    def __init__(
+        self, root: Path, severities: Mapping[str, Severity], ignore: frozenset[str], accepted: frozenset[str]
+    ) -> None:
+        self.root, self.severities, self.ignore, self.accepted = root, severities, ignore, accepted
+        self.findings = Findings()
+        self.accepted_counts: Counter[str] = Counter()
+        self._seen: set[tuple[str, ...]] = set()
+
+    def extend(self, findings: Iterable[Finding], *, as_specified: bool = False) -> None:
+        """Take findings; with ``as_specified`` those of a reader, which says how bad they are for it, not for a release."""
+        for finding in findings:
+            if finding.code in self.ignore:
+                continue
+            key = (finding.code, finding.file, str(finding.line), finding.id, finding.value)
+            if key in self._seen:  # the readers of two splits may read one file
+                continue
+            self._seen.add(key)
+            if fingerprint(finding, self.root) in self.accepted:
+                self.accepted_counts[finding.code] += 1
+                continue
+            if as_specified and finding.code in self.severities:
+                finding = replace(finding, severity=self.severities[finding.code])  # noqa: PLW2901
+            self.findings.add(finding)
+
+
+def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks, collector: _Collector) -> dict[str, Any]:
+    """Read the released splits that are there."""
+    records = card.module("records")
+    splits: dict[str, Any] = {}
+    missing: list[Finding] = []
+    for name in checks.splits.get(card.id, ("train", "val", "test")):
+        findings = Findings()
+        try:
+            splits[name] = records.read_split(root, card.id, name, findings)
+        except InvalidInput as error:
+            found = list(error.findings)
+            is_missing = all(finding.code == "DATA-FILE-MISSING" for finding in found)
+            if is_missing:
+                missing += found
+            else:
+                findings.extend(found)
+        collector.extend(findings, as_specified=True)
+    if not splits and missing:
+        raise InvalidInput(Findings(dict.fromkeys(missing)))
+    for finding in missing:
+        hint = "a set that is not released yet may be missing"
+        collector.extend([replace(finding, code="DATA-SPLIT-MISSING", severity=_INFO, hint=hint)])
+    if settings.truth is not None:
+        splits["test"] = _with_truth(card, splits.get("test"), settings.truth, collector)
+    return splits
+
+
+def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -> Any:
+    """Return the test split with the truths of a file."""
+    if split is None:
+        message = "the test split is not in the data root, so its truth can't be checked with it"
+        raise invalid("DATA-FILE-MISSING", message, file=path, hint="put the test set where data/README.md says")
+    findings = Findings()
+    truth_set = card.module("records").read_truth(path, card.id, findings)
+    collector.extend(findings, as_specified=True)
+    ids = {sample.id for sample in split.samples}
+    for name in sorted(truth_set.truths.keys() - ids):
+        collector.extend(
+            [Finding("DATA-ID-NO-IMAGE", _ERROR, "the truth has an id that the test split lacks", str(path), id=name)]
+        )
+    for name in sorted(ids - truth_set.truths.keys()):
+        collector.extend([Finding("DATA-ID-NO-LABEL", _ERROR, "the truth lacks an id of the test split", str(path), id=name)])
+    samples = tuple(
+        replace(sample, truth=truth_set.truths.get(sample.id)) if hasattr(sample, "truth") else sample
+        for sample in split.samples
+    )
+    return replace(split, samples=samples, truth_set=truth_set)
+
+
+def _score_trivial(data_set: DataSet) -> dict[str, dict[str, float | None]]:
+    """Score the run that predicts what is most frequent in training, on every split that has a truth."""
+    score = data_set.card.module("score")
+    train = data_set.splits.get("train", data_set.splits.get("all"))
+    scores: dict[str, dict[str, float | None]] = {}
+    for name, split in data_set.splits.items():
+        labelled = train is not None and any(getattr(sample, "truth", None) is not None for sample in split.samples)
+        if train is not None and labelled and train.truth_set.truths:
+            predictions = score.trivial_predictions(train.truth_set, split.truth_set)
+            metrics = score.evaluate(split.truth_set, predictions).metrics
+            scores[name] = {
+                metric: None if value is None or math.isnan(value) else float(value) for metric, value in metrics.items()
+            }
+    return scores
+
+
+def _tell_trivial(data_set: DataSet, trivial: Mapping[str, Mapping[str, float | None]]) -> Iterator[Finding]:
+    primary = data_set.card.primary.name
+    for name, metrics in trivial.items():
+        value = metrics.get(primary)
+        told = f"{primary} {'undefined' if value is None else f'{value:.4f}'}"
+        what = f"the run that predicts what is most frequent in training scores {told} on {name}"
+        yield Finding("DATA-TRIVIAL", _INFO, what, str(data_set.root), id=name, value=told)
+
+
+def fingerprint(finding: Finding, root: Path) -> str:
+    """Return what makes a finding the same one in a later check: not its line, which moves, nor where the root lies."""
+    file = finding.file
+    if file.startswith(str(root)):
+        file = file[len(str(root)) :].lstrip("/")
+    return f"{finding.code}\t{file}\t{finding.id}\t{finding.value}"
+
+
+def write_accepted(path: Path, outcome: Outcome, before: frozenset[str]) -> int:
+    """Write the errors and warnings of a check, and those accepted before, as accepted; return how many there are now."""
+    found = {fingerprint(finding, outcome.data_set.root) for finding in outcome.findings if finding.severity is not _INFO}
+    write_json_atomic(path, {"accepted": sorted(found | before)})
+    return len(found | before)
+
+
+def read_accepted(path: Path) -> frozenset[str]:
+    """Read what :func:`write_accepted` wrote.
+
+    Raises:
+        InvalidInput: If it is none of these files.
+    """
+    hint = "make one with --write-accepted FILE"
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise invalid("CHECK-ACCEPTED", "is too large", file=path, hint=hint)
+        accepted = json.loads(path.read_text(encoding="utf-8"))["accepted"]
+        return frozenset(str(each) for each in accepted)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        message = "can't be read as a file of accepted findings"
+        raise invalid("CHECK-ACCEPTED", message, file=path, value=str(error), hint=hint) from error

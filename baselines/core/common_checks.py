@@ -1,0 +1,235 @@
+"""The rules that hold for the data set of every task: files, ids, splits, classes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from baselines.core.checks import RARE, Checks, DataSet, Distribution, Rule, tally
+from baselines.core.files import show_id
+from baselines.core.findings import Finding, Severity, shorten
+from baselines.core.images import hash_words, near_pairs
+
+_ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+SHIFT = 0.1  # total variation distance between two splits' class shares from which they differ strongly
+BLANK_SPREAD = 2.0  # standard deviation of the grey values under which an image is blank
+MAX_IDS = 5  # listed in one finding
+
+IMAGE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+
+
+def common_rules(checks: Checks) -> Iterator[Rule]:
+    """Yield the rules that a task's checks leave to the common ones."""
+    yield from (_counts, _image_files, _image_sizes, _same_content, _near_duplicates, _split_ids, _confusable_ids)
+    if checks.classes:
+        yield lambda data_set: _classes(data_set, checks)
+    if checks.group:
+        yield lambda data_set: _groups(data_set, checks)
+
+
+def _counts(data_set: DataSet) -> Iterator[Finding]:
+    for name, split in data_set.splits.items():
+        what = f"the {name} split has {len(split.samples)} samples"
+        yield Finding("DATA-COUNT", _INFO, what, str(data_set.root), id=name, value=str(len(split.samples)))
+
+
+_PROBLEMS = {
+    "empty": ("DATA-FILE-EMPTY", "the file has 0 bytes"),
+    "unreadable": ("DATA-FILE-UNREADABLE", "can't be decoded"),
+    "truncated": ("DATA-IMAGE-TRUNCATED", "the image's data end early"),
+    "huge": ("DATA-IMAGE-HUGE", "the image has more pixels than is safe to decode"),
+}
+
+
+def _image_files(data_set: DataSet) -> Iterator[Finding]:
+    """Tell what is wrong with single image files."""
+    modes = Counter(facts.mode for facts in data_set.images.values() if not facts.problem)
+    usual = modes.most_common(1)[0][0] if modes else ""
+    suffixes = Counter(path.suffix for path in data_set.images)
+    for path, facts in data_set.images.items():
+        if facts.problem:
+            code, message = _PROBLEMS[facts.problem]
+            yield Finding(code, _ERROR, message, str(path), value=facts.detail, hint="copy the file again, or leave it out")
+        due = IMAGE_FORMATS.get(path.suffix.lower())
+        if facts.format and due and facts.format != due:
+            hint = "give the file the extension of its content"
+            yield Finding("DATA-IMAGE-TYPE", _WARNING, f"the content is {facts.format}, not {due}", str(path), hint=hint)
+        if facts.orientation != 1:
+            hint = "rotate the pixels and remove the tag: readers differ in whether they follow it"
+            value = f"orientation {facts.orientation}"
+            yield Finding("DATA-IMAGE-EXIF", _WARNING, "the EXIF data ask for a rotation", str(path), value=value, hint=hint)
+        if not facts.problem and facts.spread < BLANK_SPREAD:
+            value = f"standard deviation of grey {facts.spread:.2f}"
+            yield Finding("DATA-IMAGE-BLANK", _WARNING, "the image has almost one colour", str(path), value=value)
+        if not facts.problem and facts.mode != usual:
+            what = f"the colour mode is {facts.mode}, that of most is {usual}"
+            yield Finding("DATA-IMAGE-MODE", _INFO, what, str(path))
+        if suffixes[path.suffix] < suffixes.get(path.suffix.swapcase(), 0):
+            yield Finding("DATA-FILE-CASE", _INFO, "the extension is in another case than most", str(path), value=path.suffix)
+
+
+def _image_sizes(data_set: DataSet) -> Iterator[Finding]:
+    """Where nearly all images have one size, tell those that haven't."""
+    sizes = Counter((facts.width, facts.height) for facts in data_set.images.values() if not facts.problem)
+    if not sizes:
+        return
+    (usual, count), total = sizes.most_common(1)[0], sizes.total()
+    if count < 0.9 * total or count == total:
+        return
+    for path, facts in data_set.images.items():
+        if not facts.problem and (facts.width, facts.height) != usual:
+            what = "the size is not that of nearly all images, {}×{}".format(*usual)
+            yield Finding("DATA-IMAGE-SIZE", _WARNING, what, str(path), value=f"{facts.width}×{facts.height}")
+
+
+def _by_image(data_set: DataSet) -> dict[Path, tuple[str, Any]]:
+    """Return one sample, with its split, of every image file."""
+    return {sample.image: (name, sample) for name, sample in data_set.samples() if getattr(sample, "image", None)}
+
+
+def _same_content(data_set: DataSet) -> Iterator[Finding]:
+    """Tell images that occur twice, byte for byte or pixel for pixel."""
+    samples = _by_image(data_set)
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path, facts in data_set.images.items():
+        if facts.pixel_hash:
+            groups[facts.pixel_hash].append(path)
+    for paths in groups.values():
+        if len(paths) < 2:
+            continue
+        splits = sorted({samples[path][0] for path in paths})
+        across = len(splits) > 1
+        value = ", ".join(show_id(path.name) for path in paths[1 : MAX_IDS + 1])
+        what = f"the same image {'is in ' + ' and '.join(splits) if across else f'is there {len(paths)} times'}"
+        code, severity = ("DATA-SPLIT-CONTENT", _ERROR) if across else ("DATA-CONTENT-DUPLICATE", _WARNING)
+        yield Finding(code, severity, what, str(paths[0]), id=samples[paths[0]][1].id, value=value, hint="keep one of them")
+        truths = {repr(samples[path][1].truth) for path in paths if _is_label(getattr(samples[path][1], "truth", None))}
+        if len(truths) > 1:
+            hint = "decide which label is right"
+            yield Finding(
+                "DATA-LABEL-CONFLICT", _ERROR, "the same image has different labels", str(paths[0]), value=value, hint=hint
+            )
+
+
+def _is_label(truth: Any) -> bool:
+    """Whether a truth is one label, which two copies of an image must share; geometry may differ in a pixel."""
+    return isinstance(truth, int | str)
+
+
+def _near_duplicates(data_set: DataSet) -> Iterator[Finding]:
+    """Tell images that look alike; in different splits they reward what was learnt by heart."""
+    samples = _by_image(data_set)
+    blank = {path for path, facts in data_set.images.items() if facts.spread < BLANK_SPREAD}
+    paths = [path for path, facts in data_set.images.items() if facts.difference_hash and path not in blank]
+    words = hash_words(data_set.images[path].difference_hash for path in paths)
+    for first, second in near_pairs(words, data_set.settings.near_distance).tolist() if paths else ():
+        one, other = paths[first], paths[second]
+        (split, sample), (other_split, other_sample) = samples[one], samples[other]
+        if data_set.images[one].pixel_hash == data_set.images[other].pixel_hash:
+            continue
+        bits = sum(int(word).bit_count() for word in words[first] ^ words[second])
+        value = f"{show_id(other_sample.id)}, {bits} of 256 bits differ"
+        if split == other_split:
+            what = f"two images of {split} look alike"
+            yield Finding("DATA-NEAR-DUPLICATE", _INFO, what, str(one), id=sample.id, value=value)
+        else:
+            what = f"an image of {split} looks like one of {other_split}"
+            hint = "look at both; keep near duplicates in one split"
+            yield Finding("DATA-SPLIT-NEAR", _WARNING, what, str(one), id=sample.id, value=value, hint=hint)
+
+
+def _split_ids(data_set: DataSet) -> Iterator[Finding]:
+    """Tell ids that are in two splits."""
+    splits: dict[str, list[str]] = defaultdict(list)
+    for name, sample in data_set.samples():
+        if name not in splits[sample.id]:
+            splits[sample.id].append(name)
+    for key, names in splits.items():
+        if len(names) > 1:
+            what = f"the id is in {' and '.join(names)}"
+            yield Finding("DATA-SPLIT-ID", _ERROR, what, str(data_set.root), id=key, hint="keep it in one split")
+
+
+def _confusable_ids(data_set: DataSet) -> Iterator[Finding]:
+    """Tell ids that are equal up to case, blanks or extension."""
+    plain: dict[str, str] = {}
+    for _, sample in data_set.samples():
+        key = re.sub(r"(\.nii)?\.[a-z]{2,4}$", "", "".join(sample.id.lower().split()))
+        other = plain.setdefault(key, sample.id)
+        if other != sample.id:
+            what = f"differs from {show_id(other)} in case, blanks or extension alone"
+            yield Finding("DATA-ID-CASE", _WARNING, what, str(data_set.root), id=sample.id, hint="runs will mix them up")
+
+
+def class_counts(data_set: DataSet, checks: Checks) -> dict[str, Counter[str]]:
+    """Return how many items of each class each labelled split has."""
+    assert checks.classes
+    counts: dict[str, Counter[str]] = {}
+    for name, split in data_set.splits.items():
+        counter = Counter(each for sample in split.samples for each in checks.classes(split, sample))
+        if counter:
+            counts[name] = counter
+    return counts
+
+
+def _classes(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
+    """Tell classes without items, with few, and with other shares in other splits."""
+    counts = class_counts(data_set, checks)
+    names = list(checks.class_names(data_set)) if checks.class_names else sorted(set().union(*counts.values()))
+    root = str(data_set.root)
+    for split, counter in counts.items():
+        if len(names) > 1 and len(counter) == 1 and counter.total() > 1:
+            only = next(iter(counter))
+            yield Finding("DATA-LABEL-CONSTANT", _ERROR, f"every item of {split} has the same class", root, value=shorten(only))
+        for name in names:
+            if not counter[name] and len(names) <= len(counter) * 2:
+                hint = "leave it out of the list of classes, or look for its items"
+                yield Finding("DATA-CLASS-UNUSED", _WARNING, f"no item of {split} has the class", root, id=name, hint=hint)
+            elif split in ("train", "all") and 0 < counter[name] < RARE * counter.total() / len(names):
+                value = f"{counter[name]} of {counter.total()}"
+                what = f"few items of {split} have the class"
+                yield Finding("DATA-CLASS-RARE", _WARNING, what, root, id=name, value=value)
+    for (one, first), (other, second) in pairwise(counts.items()):
+        distance = sum(abs(first[name] / first.total() - second[name] / second.total()) for name in {*first, *second}) / 2
+        if distance > SHIFT:
+            largest = max({*first, *second}, key=lambda name: abs(first[name] / first.total() - second[name] / second.total()))
+            shares = [counter[largest] / counter.total() for counter in (first, second)]
+            value = f"{largest}: {shares[0]:.1%} and {shares[1]:.1%}"
+            what = f"class shares differ between {one} and {other} (total variation {distance:.2f})"
+            yield Finding("DATA-CLASS-SHIFT", _INFO, what, root, value=value)
+
+
+def _groups(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
+    """Tell groups, such as patients, that are in two splits."""
+    assert checks.group
+    members: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, sample in data_set.samples():
+        group = checks.group(sample)
+        if group:
+            members[group].setdefault(name, sample.id)
+    for group, ids in members.items():
+        if len(ids) > 1:
+            what = f"the group is in {' and '.join(ids)}"
+            value = ", ".join(show_id(each) for each in ids.values())
+            yield Finding(
+                "DATA-SPLIT-GROUP", _ERROR, what, str(data_set.root), id=group, value=value, hint="keep it in one split"
+            )
+
+
+def common_distributions(data_set: DataSet, checks: Checks) -> Iterator[Distribution]:
+    """Yield what the report shows of any task: items by class, sizes of images."""
+    if checks.classes and (counts := class_counts(data_set, checks)):
+        yield tally("items by class", counts)
+    sizes: dict[str, Counter[str]] = {}
+    for name, split in data_set.splits.items():
+        known = (data_set.image_of(sample) for sample in split.samples)
+        counter = Counter(f"{facts.width}×{facts.height}" for facts in known if facts and not facts.problem)
+        if counter:
+            sizes[name] = counter
+    if sizes:
+        yield tally("image sizes", sizes, limit=20)

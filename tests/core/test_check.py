@@ -1,0 +1,281 @@
+"""The checks that hold for every task: each finding has its planted fault."""
+
+import json
+from argparse import Namespace
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines.cli import main
+from baselines.core import check as checking
+from baselines.core.check import check_data_set, read_accepted
+from baselines.core.checks import CODES, Checks, DataSet, Settings, histogram, tally
+from baselines.core.common_checks import common_rules
+from baselines.core.findings import InvalidInput, Severity
+from baselines.core.images import EXIF_ORIENTATION, examine_images
+from baselines.core.tasks import get_task
+
+
+@dataclass
+class Sample:
+    id: str
+    image: Path | None = None
+    truth: Any = None
+    patient: str = ""
+
+
+@dataclass
+class Split:
+    samples: list[Sample] = field(default_factory=list)
+
+
+def picture(path: Path, seed: int, size=(64, 48)) -> Path:
+    """Write a textured picture, another one for every seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Return two splits of twenty sound pictures each, with two classes and no patient in both."""
+    made = {}
+    for number, name in enumerate(("train", "test")):
+        samples = []
+        for index in range(20):
+            seed = 100 * number + index
+            path = picture(tmp_path / f"{name}{index:02d}.png", seed)
+            samples.append(Sample(path.name, path, "ab"[index % 2], f"patient {seed}"))
+        made[name] = Split(samples)
+    return made
+
+
+CLASSES = Checks(
+    classes=lambda _, sample: [sample.truth] if isinstance(sample.truth, str) else sample.truth,
+    class_names=lambda _: ["a", "b"],
+    group=lambda sample: sample.patient,
+)
+
+
+def found(splits, checks=CLASSES):
+    """Return the findings of the common rules by code."""
+    paths = [sample.image for split in splits.values() for sample in split.samples if sample.image]
+    card = get_task("drawnui-wireframe")
+    data_set = DataSet(card, Path("root"), splits, examine_images(paths, None, 1), Settings())
+    findings: dict[str, Any] = {}
+    for rule in common_rules(checks):
+        for finding in rule(data_set):
+            findings.setdefault(finding.code, []).append(finding)
+    return findings
+
+
+def rotate_tag(path):
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 8
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+
+
+def plant_image(make):
+    return lambda splits: make(splits["train"].samples[3].image)
+
+
+def rename(splits, suffix):
+    sample = splits["train"].samples[3]
+    sample.image = sample.image.rename(sample.image.with_suffix(suffix))
+
+
+def copy(splits, source, target):
+    (one, first), (other, second) = source, target
+    splits[other].samples[second].image.write_bytes(splits[one].samples[first].image.read_bytes())
+
+
+def rescale(splits, other):
+    with Image.open(splits["train"].samples[0].image) as image:
+        image.resize((60, 45)).resize((64, 48)).save(splits[other].samples[5].image)
+
+
+def set_sample(split, index, **fields):
+    def plant(splits):
+        for name, value in fields.items():
+            setattr(splits[split].samples[index], name, value)
+
+    return plant
+
+
+def set_truths(split, truth):
+    def plant(splits):
+        for sample in splits[split].samples:
+            sample.truth = truth
+
+    return plant
+
+
+PLANTED = {
+    "DATA-FILE-EMPTY": plant_image(lambda path: path.write_bytes(b"")),
+    "DATA-FILE-UNREADABLE": plant_image(lambda path: path.write_bytes(b"<html>")),
+    "DATA-IMAGE-TRUNCATED": plant_image(lambda path: path.write_bytes(path.read_bytes()[:-200])),
+    "DATA-IMAGE-HUGE": plant_image(lambda path: Image.new("1", (10_000, 10_000)).save(path)),
+    "DATA-IMAGE-TYPE": lambda splits: rename(splits, ".jpg"),
+    "DATA-IMAGE-EXIF": plant_image(rotate_tag),
+    "DATA-IMAGE-MODE": plant_image(lambda path: Image.open(path).convert("L").save(path)),
+    "DATA-IMAGE-BLANK": plant_image(lambda path: Image.new("RGB", (64, 48), "white").save(path)),
+    "DATA-IMAGE-SIZE": plant_image(lambda path: picture(path, 7, (48, 64))),
+    "DATA-FILE-CASE": lambda splits: rename(splits, ".PNG"),
+    "DATA-ID-CASE": set_sample("train", 0, id="TRAIN01.jpg"),
+    "DATA-SPLIT-ID": set_sample("train", 0, id="test03.png"),
+    "DATA-SPLIT-CONTENT": lambda splits: copy(splits, ("train", 0), ("test", 4)),
+    "DATA-CONTENT-DUPLICATE": lambda splits: copy(splits, ("train", 0), ("train", 4)),
+    "DATA-SPLIT-NEAR": lambda splits: rescale(splits, "test"),
+    "DATA-NEAR-DUPLICATE": lambda splits: rescale(splits, "train"),
+    "DATA-SPLIT-GROUP": set_sample("train", 0, patient="patient 104"),
+    "DATA-CLASS-UNUSED": set_truths("test", "a"),
+    "DATA-CLASS-RARE": set_sample("train", 0, truth=["a"] * 2000),
+    "DATA-CLASS-SHIFT": set_sample("train", 0, truth=["a"] * 30),
+    "DATA-LABEL-CONSTANT": set_truths("train", "b"),
+    "DATA-LABEL-CONFLICT": lambda splits: copy(splits, ("train", 0), ("train", 1)),
+    "DATA-COUNT": lambda _: None,
+}
+# What readers report is planted in the tests of the tasks; the rest below.
+READERS = {
+    "DATA-" + rule
+    for rule in (
+        "FILE-MISSING IMAGE-SIZE-ASSUMED JUNK NESTED ENCODING BOM CRLF NO-FINAL-NEWLINE SEPARATOR SEPARATOR-IN-FIELD QUOTING "
+        "HEADER FIELDS JSON DUPLICATE-KEY ID-DUPLICATE ID-NO-IMAGE ID-NO-LABEL CLASS-UNKNOWN NUMBER TOO-LARGE TOO-MANY-ERRORS"
+    ).split()
+}
+
+
+@pytest.mark.parametrize(("code", "plant"), PLANTED.items(), ids=PLANTED)
+def test_every_planted_fault_is_found(splits, code, plant):
+    plant(splits)
+    findings = found(splits)
+    assert code in findings
+    assert {finding.severity for finding in findings[code]} == {CODES[code].severity}
+    assert all(finding.message for finding in findings[code])
+
+
+def test_every_code_has_a_fault_and_an_example():
+    assert PLANTED.keys() | READERS | {"DATA-SPLIT-MISSING", "DATA-TRIVIAL"} == CODES.keys()
+    assert all(code.meaning and code.example for code in CODES.values())
+
+
+def test_a_clean_set_yields_counts_alone(splits):
+    assert found(splits).keys() == {"DATA-COUNT"}
+
+
+def test_a_near_duplicate_is_named_from_both_sides(splits):
+    rescale(splits, "test")
+    (finding,) = found(splits)["DATA-SPLIT-NEAR"]
+    assert {finding.id, finding.value.partition(",")[0]} == {"train00.png", "test05.png"}
+
+
+# ------------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture(scope="module")
+def wireframes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("wireframes")
+    get_task("drawnui-wireframe").module("samples").generate(root, "drawnui-wireframe", 12, 0)
+    return root
+
+
+def run(*arguments):
+    return main(["check", *map(str, arguments), "--no-cache"])
+
+
+def test_the_command_tells_and_counts(wireframes, tmp_path, capsys):
+    code = run("drawnui-wireframe", wireframes, "--json", tmp_path / "f.json")
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert code == (1 if report["counts"]["error"] else 0)
+    assert sum(report["counts"].values()) == sum(entry["count"] for entry in report["codes"].values())
+    assert report["trivial"]["all"]["map50"] < 0.5
+    told = capsys.readouterr().out
+    assert all(name in told for name in report["codes"])
+    assert "DATA-TRIVIAL" in report["codes"]
+
+
+def test_what_is_ignored_or_accepted_does_not_count(wireframes, tmp_path, capsys):
+    folder = wireframes / "drawnui" / "wireframe_development_set" / "images"
+    extra = picture(folder / "extra.jpg", 5)
+    try:
+        assert run("drawnui-wireframe", wireframes) == 1
+        assert run("drawnui-wireframe", wireframes, "--ignore", "DATA-ID-NO-LABEL") == 0
+        accepted = tmp_path / "accepted.json"
+        assert run("drawnui-wireframe", wireframes, "--write-accepted", accepted) == 1
+        assert run("drawnui-wireframe", wireframes, "--accept", accepted) == 0
+        picture(folder / "other.jpg", 6)
+        assert run("drawnui-wireframe", wireframes, "--accept", accepted) == 1
+        assert "1 error" in capsys.readouterr().out.splitlines()[-1]
+    finally:
+        extra.unlink()
+        (folder / "other.jpg").unlink(missing_ok=True)
+
+
+def test_a_reader_s_tolerance_is_no_release_s(wireframes):
+    """A label without image is a warning when training, and an error in a set to be released."""
+    (image,) = list((wireframes / "drawnui" / "wireframe_development_set" / "images").iterdir())[:1]
+    data = image.read_bytes()
+    image.unlink()
+    try:
+        outcome = check_data_set(get_task("drawnui-wireframe"), wireframes, Settings())
+        (finding,) = [finding for finding in outcome.findings if finding.code == "DATA-ID-NO-IMAGE"]
+        assert finding.severity is Severity.ERROR
+    finally:
+        image.write_bytes(data)
+
+
+def test_missing_splits(wireframes, tmp_path, capsys):
+    assert run("drawnui-wireframe", tmp_path / "nothing") == 1
+    assert "DATA-FILE-MISSING" in capsys.readouterr().err
+    (tmp_path / "drawnui").mkdir()
+    (tmp_path / "drawnui" / "wireframe_development_set").symlink_to(wireframes / "drawnui" / "wireframe_development_set")
+    outcome = check_data_set(get_task("drawnui-wireframe"), tmp_path, Settings())
+    assert outcome.findings.counts["DATA-SPLIT-MISSING"] == 1
+    assert outcome.trivial.keys() == {"all"}
+
+
+def test_the_secret_truth_of_the_test_set(wireframes, tmp_path):
+    records = get_task("drawnui-wireframe").module("records")
+    development = wireframes / "drawnui" / "wireframe_development_set" / "development_set.json"
+    outcome = check_data_set(get_task("drawnui-wireframe"), wireframes, Settings(truth=development))
+    test = records.read_split(wireframes, "drawnui-wireframe", "test", checking.Findings())
+    assert outcome.findings.counts["DATA-ID-NO-LABEL"] == len(test.samples)
+    assert outcome.findings.counts["DATA-ID-NO-IMAGE"] > 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"accepted": 3}', "\xff"])
+def test_accepted_findings_that_cannot_be_read(tmp_path, text):
+    path = tmp_path / "accepted.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidInput, match="CHECK-ACCEPTED"):
+        read_accepted(path)
+
+
+def test_outputs_do_not_overwrite_inputs(wireframes, tmp_path, capsys):
+    accepted = tmp_path / "accepted.json"
+    accepted.write_text('{"accepted": []}')
+    assert run("drawnui-wireframe", wireframes, "--accept", accepted, "--json", accepted) == 2
+    assert accepted.read_text() == '{"accepted": []}'
+    assert "--json would overwrite" in capsys.readouterr().err
+
+
+def test_a_task_without_checks_says_so(monkeypatch):
+    from baselines.core.findings import UsageError
+
+    card = get_task("drawnui-wireframe")
+    monkeypatch.setattr(type(card), "has", lambda *_: False)
+    with pytest.raises(UsageError, match="no checks"):
+        checking.check(Namespace(task=card.id, root=Path(), truth=None, json=None, accept=None, ignore=[], cache=False,
+                                 near_distance=1, workers=1, write_accepted=None))  # fmt: skip
+
+
+def test_distributions():
+    counted = tally("items", {"train": Counter(a=2, b=1), "test": Counter(b=5)})
+    assert (counted.labels, counted.series) == (("b", "a"), {"train": (1, 2), "test": (5, 0)})
+    assert histogram("n", {"x": [-1, 0, 3, 3, 99]}, (0, 2, 4)).series == {"x": (2, 3)}

@@ -1,0 +1,142 @@
+"""What a check finds in drawnUI data sets beyond the common rules: each finding has its planted fault."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines.core.check import check_data_set
+from baselines.core.checks import Settings
+from baselines.core.findings import Severity
+from baselines.core.tasks import get_task
+from baselines.drawnui.checks import CHECKS
+
+TASK = "drawnui-wireframe"
+SET = "drawnui/wireframe_development_set"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a root with six textured pages, five buttons and a link on each."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / SET / "images"
+    folder.mkdir(parents=True)
+    records = []
+    for index in range(6):
+        noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).resize((400, 300), Image.Resampling.BICUBIC)
+        noise.save(folder / f"{index}.jpg")
+        ids = {name: label for label, name in get_task(TASK).classes.items()}
+        names = [(ids["button"], "button")] * 5 + [(ids["link"], "link")]
+        boxes = [[0.1 + 0.13 * place, 0.1, 0.1, 0.5] for place in range(6)]
+        annotations = [
+            {"box": box, "detectionClass": label, "detectionString": name, "score": 1}
+            for box, (label, name) in zip(boxes, names, strict=True)
+        ]
+        records.append({"file": f"{index}.jpg", "width": 400, "height": 300, "annotations": annotations})
+    write(tmp_path, records)
+    return tmp_path
+
+
+def write(root, records):
+    (root / SET / "development_set.json").write_text(json.dumps(records))
+
+
+def read(root):
+    return json.loads((root / SET / "development_set.json").read_text())
+
+
+def first_box(key, value):
+    def plant(records, _):
+        records[0]["annotations"][0][key] = value
+
+    return plant
+
+
+def duplicate(records, _):
+    records[0]["annotations"].append(records[0]["annotations"][0])
+
+
+def all_in_pixels(records, _):
+    for annotation in records[0]["annotations"]:
+        annotation["box"] = [30, 40, 30, 200]
+
+
+def corners(records, _):
+    for record in records:
+        for annotation in record["annotations"]:
+            annotation["box"] = [0.6, 0.5, 0.9, 0.9]  # y0, x0, y1, x1
+
+
+def empty(records, _):
+    records[0]["annotations"] = []
+
+
+def hide(_, root):
+    path = root / SET / "images" / "0.jpg"
+    with Image.open(path) as image:
+        image.paste((200, 200, 200), (0, 0, 400, 150))
+        image.save(path, quality=95)
+
+
+PLANTED = {
+    "DATA-OUT-OF-IMAGE": (first_box("box", [0.1, 0.7, 0.1, 0.4]), Severity.WARNING),
+    "DATA-BOX-ZERO": (first_box("box", [0.1, 0.1, 0, 0.4]), Severity.ERROR),
+    "DATA-BOX-ABSOLUTE": (all_in_pixels, Severity.ERROR),
+    "DATA-BOX-ORDER": (corners, Severity.WARNING),
+    "DATA-BOX-ASPECT": (first_box("box", [0.1, 0.0, 0.003, 1.0]), Severity.INFO),
+    "DATA-BOX-INVISIBLE": (hide, Severity.INFO),
+    "DATA-CLASS-MISMATCH": (first_box("detectionString", "link"), Severity.ERROR),
+    "DATA-CLASS-UNKNOWN": (first_box("detectionString", "buttn"), Severity.ERROR),
+    "DATA-SCORE": (first_box("score", 0.5), Severity.WARNING),
+    "DATA-EMPTY-RECORD": (empty, Severity.INFO),
+    "DATA-DUPLICATE-OBJECT": (duplicate, Severity.WARNING),
+    "DATA-IMAGE-SIZE": (lambda records, _: records[0].update(width=100), Severity.WARNING),
+    "DATA-ID-DUPLICATE": (lambda records, _: records.append(records[0]), Severity.ERROR),
+    "DATA-ID-NO-IMAGE": (lambda _, root: (root / SET / "images" / "0.jpg").unlink(), Severity.ERROR),
+    "DATA-ID-NO-LABEL": (lambda records, _: records.pop(), Severity.ERROR),
+    "DATA-JUNK": (lambda _, root: (root / SET / "images" / ".DS_Store").touch(), Severity.INFO),
+}
+
+
+def check(root):
+    return check_data_set(get_task(TASK), root, Settings()).findings
+
+
+@pytest.mark.parametrize(("code", "fault"), PLANTED.items(), ids=PLANTED)
+def test_every_planted_fault_is_found(root, code, fault):
+    plant, severity = fault
+    records = read(root)
+    plant(records, root)
+    write(root, records)
+    severities = {finding.severity for finding in check(root) if finding.code == code}
+    assert severities == {severity}
+
+
+def test_every_code_has_a_fault_and_an_example():
+    assert CHECKS.codes.keys() <= PLANTED.keys()
+    assert all(code.meaning and code.example for code in CHECKS.codes.values())
+
+
+def test_a_clean_set_yields_nothing_above_info(root):
+    assert {finding.code for finding in check(root) if finding.severity is not Severity.INFO} == set()
+
+
+def test_published_counts_are_told(root):
+    values = [finding.value for finding in check(root) if finding.code == "DATA-COUNT"]
+    assert values == ["6", "6, published 3218"]
+
+
+def test_distributions_count_what_is_there(root):
+    outcome = check_data_set(get_task(TASK), root, Settings())
+    shown = {distribution.title: distribution for distribution in outcome.distributions}
+    assert shown["items by class"].series["all"] == (30, 6)
+    assert sum(shown["boxes per image"].series["all"]) == 6
+    assert shown["image sizes"].labels == ("400×300",)
+
+
+@pytest.mark.data
+def test_real_pages_have_near_duplicates(data_root):
+    findings = check(data_root)
+    assert not findings.error_count
+    assert findings.counts["DATA-NEAR-DUPLICATE"] >= 17
