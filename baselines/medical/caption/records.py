@@ -133,7 +133,7 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
 
 
 def _read_file(path: Path, task: str, known: Collection[str], findings: Findings) -> _Reader | None:
-    """Read a file as :func:`read_truth`, without a look at images; ``None`` if it can't be the task's. Ids in ``known`` exist."""
+    """Read a file as :func:`read_truth`, without a look at images; ``None`` if it can't be the task's. ``known`` ids exist."""
     report = Report(findings, str(path), "DATA")
     if _is_spreadsheet(path):
         report.error("XLSX", _NOT_TEXT, hint=_EXPORT)
