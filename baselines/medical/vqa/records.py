@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, Severity, invalid, shorten
+from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
+from baselines.medical.archives import Archive, divide, images_of, missing, open_archive
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -66,6 +67,38 @@ class TruthSet:
 
     truths: Mapping[str, Truth]
     task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and, where the split has them, its question and what is true.
+
+    Attributes:
+        id: Image id, without extension.
+        image: Path of the image file; decoded without EXIF rotation.
+        question: The question to answer (``vqa``); empty where no file has it, and for ``vqg``.
+        truth: What is true of it; ``None`` in a test set.
+    """
+
+    id: str
+    image: Path
+    question: str
+    truth: Truth | None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        samples: Its images that exist on disk, by ascending id.
+        truth_set: Its truths, also those whose image is missing; of a test set truths without texts.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
 
 
 class Layout(StrEnum):
@@ -344,6 +377,164 @@ class _Oddities:
         for (rule, severity, what), texts in self.tallies.items():
             message = f"{texts.count} {'text has' if texts.count == 1 else 'texts have'} {what}"
             texts.tell(report, severity, rule, message, "kept as written")
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+_MARKS = re.compile("vqa|vqg|imageclef", re.IGNORECASE)
+_TASKS = {
+    "vqg": re.compile("vqg|generation|task-?2"),
+    "vqa": re.compile("answer|qa_?pairs|task-?1|vqa-500|c[1-4]_"),
+}
+_SETS = {
+    "train": re.compile("train"),
+    "val": re.compile("valid|(^|[^a-z])val([^a-z]|$)"),
+    "test": re.compile("test|vqa-500"),
+}
+_YEARS = {year: re.compile(f"{year}|newvalidation" if year == "2021" else year) for year in ("2018", "2019", "2020", "2021")}
+_TRUTH_LAYOUTS = {"vqa": {Layout.PAIRS, Layout.CATEGORIES}, "vqg": {Layout.QUESTIONS}}
+_LOOKED_AT = 50  # lines that say what a file holds
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A text file: what its path says of the task, the set and the year, and its layout."""
+
+    path: Path
+    set: str
+    year: str
+    layout: Layout
+
+
+def read_split(root: Path, task: str, split: str, findings: Findings, *, split_seed: int = 0, val_share: float = 0.2) -> Split:
+    """Read one split of the campaign of 2021, from archives that may be nested, renamed or copied without their folders.
+
+    Training are the training and the validation set of 2020, validation is that of 2021. What a file holds is told by its
+    content; the task, the set and the year by the words of its path, the deepest first. Sets of other years are left out.
+
+    Args:
+        root: The data root, which holds ``medical/vqa``; that folder itself will do.
+        task: ``vqa`` or ``vqg``.
+        split: ``train``, ``val`` or ``test``.
+        findings: Where everything noteworthy is reported, as by :func:`read_truth`.
+        split_seed: Seed of the division where there is no validation set of 2021: what there is of 2020 is then divided.
+        val_share: Share of the images that this holds out.
+
+    Raises:
+        InvalidInput: If the files are not there, or several could be meant; the message says what to do.
+        UsageError: If there is no such split.
+    """
+    if split not in _SETS:
+        raise UsageError(f"no split {split!r}: the splits are {', '.join(_SETS)}")
+    archive = open_archive(root, task, "vqa", _MARKS, findings)
+    files = _files_of(archive, task, findings)
+    if split == "test":
+        return _read_test(root, archive, files, task, findings)
+    development = [file for file in files if file.set != "test" and file.layout in _TRUTH_LAYOUTS[task]]
+    train = [file for file in development if (file.year, file.set) != ("2021", "val")]
+    held_out = [file for file in development if (file.year, file.set) == ("2021", "val")]
+    if not train:
+        raise missing(root, task, f"no {'questions with answers' if task == 'vqa' else 'questions'} to train on", "vqa")
+    _refuse_copies(archive, [*train, *held_out])
+    truths, images = _read_files(archive, held_out if split == "val" and held_out else train, task, findings)
+    if not held_out:
+        hint = "data.split_seed and data.val_share decide which images are held out"
+        what = "no validation set of 2021: what is there of 2020 is divided"
+        Report(findings, str(archive.folder), "DATA").info("DIVIDED", what, hint=hint)
+        truths = {name: truths[name] for name in divide(list(truths), val_share, split_seed)[split == "val"]}
+    elif split == "val":
+        trained = _read_files(archive, train, task, Findings())[0]
+        for name in sorted(truths.keys() & trained.keys()):
+            what = "the image is in training, too"
+            Report(findings, str(held_out[0].path), "DATA").warning("SPLIT-ID", what, id=show_id(name), hint="leave one out")
+    samples = tuple(
+        Sample(name, images[name], truth.question, truth) for name, truth in sorted(truths.items()) if name in images
+    )
+    return Split(split, samples, TruthSet(truths, task))
+
+
+def _files_of(archive: Archive, task: str, findings: Findings) -> list[_File]:
+    """Return the text files of a task, but for those of other years, which are reported."""
+    found = []
+    for path in archive.texts:
+        year = archive.first_match(path, _YEARS)
+        if archive.first_match(path, _TASKS) not in (task, ""):
+            continue
+        if year in {"2018", "2019"}:
+            what = f"a file of {year} is left out: the campaign of 2021 builds on 2020"
+            Report(findings, str(path), "DATA").info("OTHER-YEAR", what)
+            continue
+        separator = sniff_separator(path, SEPARATORS, lambda fields: len(fields) > 1)
+        layout = _sniff_layout(_first_lines(path, separator)[:_LOOKED_AT])
+        if layout is not None:
+            found.append(_File(path, archive.first_match(path, _SETS), year, layout))
+    return found
+
+
+def _refuse_copies(archive: Archive, files: Iterable[_File]) -> None:
+    """Raise ``InvalidInput`` if a set has several files that could be meant."""
+    sets: dict[tuple[str, str], list[str]] = {}
+    for file in files:
+        sets.setdefault((file.year, file.set), []).append(str(file.path.relative_to(archive.folder)))
+    for (year, name), paths in sets.items():
+        if len(paths) > 1:
+            what = f"several files of the {name or 'same'} set {year}".rstrip()
+            hint = "keep one, or move the others out of this folder"
+            raise invalid("DATA-FILE-AMBIGUOUS", what, file=archive.folder, value=", ".join(paths), hint=hint)
+
+
+def _read_files(
+    archive: Archive, files: Iterable[_File], task: str, findings: Findings
+) -> tuple[dict[str, Truth], dict[str, Path]]:
+    """Return the truths of some files and the images of those that have one; an id in two files is reported."""
+    truths: dict[str, Truth] = {}
+    images: dict[str, Path] = {}
+    for file in files:
+        read = read_truth(file.path, task, findings).truths
+        named = {name: truth for name, truth in read.items() if name not in truths}
+        for name in read.keys() - named.keys():
+            what = "the image is in an earlier file, too"
+            report = Report(findings, str(file.path), "DATA")
+            report.warning("SPLIT-ID", what, id=show_id(name), hint="the earlier file counts")
+        truths |= named
+        images |= images_of(archive, named, file.path, findings)
+    return truths, images
+
+
+def _read_test(root: Path, archive: Archive, files: Iterable[_File], task: str, findings: Findings) -> Split:
+    """Read the test set of 2021: the ids of its file of questions (``vqa``) or of ids (``vqg``), or of its references."""
+    wanted = (Layout.QUESTIONS, Layout.REFERENCES) if task == "vqa" else (Layout.IDS, Layout.QUESTIONS)
+    tests = [file for file in files if file.set == "test" and file.year != "2020" and file.layout in wanted]
+    if not tests:
+        raise missing(root, task, f"no {'questions' if task == 'vqa' else 'ids'} of the test set", "vqa")
+    chosen = min(tests, key=lambda file: wanted.index(file.layout))
+    questions = _read_test_file(chosen, findings)
+    images = images_of(archive, questions, chosen.path, findings)
+    samples = tuple(
+        Sample(name, images[name], question if task == "vqa" else "", None)
+        for name, question in sorted(questions.items())
+        if name in images
+    )
+    return Split("test", samples, truths_of_ids(questions, task))
+
+
+def _read_test_file(file: _File, findings: Findings) -> dict[str, str]:
+    """Return the question of each id of a file, empty where it has none."""
+    report = Report(findings, str(file.path), "DATA")
+    separator = sniff_separator(file.path, SEPARATORS, lambda fields: len(fields) > 1)
+    split = _splitter(separator)
+    questions: dict[str, str] = {}
+    for number, line in read_text(file.path, findings, "DATA"):
+        name, *texts = split(line)
+        name = name.strip()
+        if not name or (not questions and is_header(name)):
+            continue
+        if name in questions:
+            hint = "the first line counts"
+            report.warning("ID-DUPLICATE", "the image is on an earlier line", line=number, id=show_id(name), hint=hint)
+        else:
+            questions[name] = texts[0] if texts and file.layout == Layout.QUESTIONS else ""
+    return questions
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
