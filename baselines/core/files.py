@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
@@ -400,7 +400,7 @@ _TOKENS = re.compile(
     r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>[ \n\t]*:)?'
     r"|(?P<brace>[{}])"
     r"|(?P<constant>NaN|-?Infinity)"
-    rf"|(?P<long>(?<![\d.eE+])\d{{{_LONG_NUMBER},}}(?![\d.eE]))",
+    rf"|(?P<long>(?<![\d.eE+-])-?\d{{{_LONG_NUMBER},}}(?![\d.eE]))",
     re.DOTALL,
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -421,6 +421,7 @@ class JsonRecord:
         self.value, self.number, self.line = value, number, line
         self._text, self._is_suspicious = text, is_suspicious
         self._places: dict[int, dict[str | int, int]] = {}
+        self._told: set[int] = set()  # where values start that a fault was about
 
     def line_of(self, *keys: str | int) -> int:
         """Return the line of the value that keys and indices lead to, or of the last one on the way that exists."""
@@ -434,6 +435,10 @@ class JsonRecord:
             piece = self._text[start : min(_locator.raw_decode(self._text, start)[1], start + 8 * length)]
         text = printable(" ".join(piece.split()))
         return text if len(text) <= length else text[: length - 1] + "…"
+
+    def is_told(self, *keys: str | int) -> bool:
+        """Whether a finding already says of the value that keys and indices lead to that it is no proper JSON."""
+        return self._start_of(keys) in self._told
 
     def faults(self) -> Iterator[_Fault]:
         """Yield what decoding let pass though it isn't proper JSON."""
@@ -453,10 +458,12 @@ class JsonRecord:
             elif token["constant"]:
                 yield self._fault(token, _NUMBER, f"{token[0]} is no JSON", "write a finite number")
             elif token["long"]:
-                yield self._fault(token, _NUMBER, f"an integer of {len(token[0])} digits", "write a sensible number")
+                digits = len(token[0].removeprefix("-"))
+                yield self._fault(token, _NUMBER, f"an integer of {digits} digits", "write a sensible number")
 
     def _fault(self, token: re.Match[str], rule: dict[Prefix, str], message: str, hint: str) -> _Fault:
         value = printable(token[0])
+        self._told.add(token.start())
         return _Fault(rule, message, self._line_at(token.start()), value[:40] + "…" if len(value) > 40 else value, hint)
 
     def _start_of(self, keys: tuple[str | int, ...]) -> int:
@@ -532,7 +539,7 @@ class _JsonStream:
         self.window, self.position, self.line = "", 0, 1
         self.column = 1  # of the position
         self.is_suspicious = False
-        self.decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
+        self.decoder = json.JSONDecoder(parse_constant=self._constant)
 
     def records(self) -> Iterator[JsonRecord]:
         """Yield the elements of a list; raise :class:`_Fault` where the text can't be read on."""
@@ -573,7 +580,7 @@ class _JsonStream:
         value, end = self._decode()
         text = self.window[self.position : end]
         self._advance(end)
-        return kind(value, number, line, text, is_suspicious=self.is_suspicious)
+        return kind(value, number, line, text, is_suspicious=self.is_suspicious or not _has_distinct_keys(value, text))
 
     def _key(self) -> str:
         """Read a key and the colon behind it."""
@@ -599,12 +606,6 @@ class _JsonStream:
         if start in '"-0123456789tfn':
             return _Fault(_STRUCTURE, f"the top level is not {due}", self.line, self._excerpt(self.position), hint)
         return self._syntax_error("this is no JSON")
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(pairs)
-        if len(value) != len(pairs):
-            self.is_suspicious = True
-        return value
 
     def _constant(self, name: str) -> float:
         self.is_suspicious = True
@@ -632,9 +633,7 @@ class _JsonStream:
             except json.JSONDecodeError as error:
                 failure = error
             except ValueError:  # more digits than Python turns into an integer
-                self.decoder = json.JSONDecoder(
-                    object_pairs_hook=self._object, parse_constant=self._constant, parse_int=self._integer
-                )
+                self.decoder = json.JSONDecoder(parse_constant=self._constant, parse_int=self._integer)
                 continue
             length = len(self.window) - self.position
             offset = failure.pos - self.position if failure else length
@@ -687,6 +686,19 @@ class _JsonStream:
         excerpt = self._excerpt(position)
         hint = _syntax_hint(message, excerpt, at_end=position >= len(self.window))
         return _Fault(_JSON, f"not valid JSON in column {column}: {message}", line, excerpt, hint)
+
+
+def _has_distinct_keys(value: Any, text: str) -> bool:
+    """Whether it is certain, without visiting every value, that no object has a key twice.
+
+    Every key has a colon, and colons within strings only make their number larger: there is no key twice if the objects that
+    decoding left have as many keys as the text has colons.
+    """
+    if type(value) is not dict:
+        return ":" not in text
+    objects = [value, *chain.from_iterable(inner for inner in value.values() if type(inner) is list)]
+    # Where a list holds something else, or there are objects further down, looking closely is left to the caller.
+    return set(map(type, objects)) == {dict} and sum(map(len, objects)) == text.count(":")
 
 
 def _syntax_hint(message: str, excerpt: str, *, at_end: bool) -> str:

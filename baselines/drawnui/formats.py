@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,24 +140,27 @@ def _read_record(record: JsonRecord, report: Report) -> Entry | None:
             report.error(structure, what, line=record.line_of("annotations"), id=name, hint=_RECORD_HINT)
         annotations = []
     kept: Sequence[int] = range(len(annotations))
-    if not _are_well_formed(annotations, report.prefix):
+    columns = _columns(annotations, report.prefix)
+    if columns is None:
         kept = [index for index in kept if _is_well_formed(annotations[index], report.prefix)]
-    if len(kept) < len(annotations):
-        _explain(record, name, report)
+        if len(kept) < len(annotations):
+            _explain(record, name, report)
         annotations = [annotations[index] for index in kept]
-    boxes = np.array([annotation["box"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
-    scores = [annotation.get("score", 1) for annotation in annotations]
-    if not _are_small(scores):
-        scores = [_score(annotation) for annotation in annotations]
+        columns = _Columns(
+            [annotation["detectionClass"] for annotation in annotations],
+            [annotation["detectionString"] for annotation in annotations],
+            np.array([annotation["box"] for annotation in annotations], dtype=np.float64).reshape(-1, 4),
+            np.array([_score(annotation) for annotation in annotations], dtype=np.float64),
+        )
     return Entry(
         id=name,
         line=record.line,
         size=size,
         is_relative=True,
-        boxes=boxes[:, [1, 0, 3, 2]],
-        names=[annotation["detectionString"] for annotation in annotations],
-        class_ids=[annotation["detectionClass"] for annotation in annotations],
-        scores=np.array(scores, dtype=np.float64),
+        boxes=columns.boxes[:, [1, 0, 3, 2]],
+        names=columns.names,
+        class_ids=columns.class_ids,
+        scores=columns.scores,
         locate=lambda index, part: _locate(record, kept[index], part),
     )
 
@@ -189,35 +192,36 @@ def _is_box(box: object) -> bool:
         return False
 
 
-def _are_well_formed(annotations: list[Any], prefix: Prefix) -> bool:
-    """Whether all annotations are surely well formed, column by column; the fast way for most records."""
-    if set(map(type, annotations)) != {dict}:
-        return not annotations
+class _Columns(NamedTuple):
+    """The annotations of a record, N of each; the boxes ``(N, 4)`` in the order of the file."""
+
+    class_ids: list[int]
+    names: list[str]
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def _columns(annotations: list[Any], prefix: Prefix) -> _Columns | None:
+    """Return annotations that are surely all well formed, which most are; ``None`` if each has to be looked at."""
     try:
-        boxes = [annotation["box"] for annotation in annotations]
         class_ids = [annotation["detectionClass"] for annotation in annotations]
         names = [annotation["detectionString"] for annotation in annotations]
-        scores = [annotation["score"] for annotation in annotations] if prefix == "RUN" else []
-    except KeyError:
-        return False
-    if set(map(type, boxes)) != {list} or set(map(len, boxes)) != {4}:
-        return False
-    numbers = [*chain.from_iterable(boxes), *scores]
-    return (
-        _are_small(numbers)
-        and set(map(type, class_ids)) == {int}
-        and set(map(type, names)) == {str}
-        and -(2**31) < min(class_ids) <= max(class_ids) < 2**31
+        boxes = [annotation["box"] for annotation in annotations]
+        scores = [annotation["score"] if prefix == "RUN" else annotation.get("score", 1) for annotation in annotations]
+        numbers = [*chain.from_iterable(boxes), *scores]
+        values = np.array(numbers, dtype=np.float64)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        return None
+    has_types = (
+        {int}.issuperset(map(type, class_ids))
+        and {str}.issuperset(map(type, names))
+        and {list}.issuperset(map(type, boxes))
+        and {4}.issuperset(map(len, boxes))
+        and _NUMBERS.issuperset(map(type, numbers))
     )
-
-
-def _are_small(numbers: list[Any]) -> bool:
-    """Whether all values are numbers that surely do no harm."""
-    return not numbers or (
-        _NUMBERS.issuperset(map(type, numbers))
-        and -_SURELY_SMALL < min(numbers) <= max(numbers) < _SURELY_SMALL
-        and math.isfinite(sum(numbers))  # NaN can hide from the extremes
-    )
+    if not has_types or not (np.abs(values) < _SURELY_SMALL).all() or max(map(abs, class_ids), default=0) >= 2**31:
+        return None
+    return _Columns(class_ids, names, values[: 4 * len(boxes)].reshape(-1, 4), values[4 * len(boxes) :])
 
 
 def _is_well_formed(annotation: Any, prefix: Prefix) -> bool:
@@ -245,7 +249,8 @@ def _explain(record: JsonRecord, name: str, report: Report) -> None:
             return
         for rule, message, keys, hint in _faults(annotation, report.prefix):
             place = ("annotations", index, *keys)
-            report.error(rule, message, line=record.line_of(*place), id=name, value=record.source(*place), hint=hint)
+            if not record.is_told(*place):  # as a NaN is
+                report.error(rule, message, line=record.line_of(*place), id=name, value=record.source(*place), hint=hint)
 
 
 def _faults(annotation: Any, prefix: Prefix) -> Iterator[tuple[str, str, tuple[str | int, ...], str]]:
@@ -280,7 +285,10 @@ def _box_faults(box: Any, rule: str) -> Iterator[tuple[str, str, tuple[str | int
 def _not_a_number(value: object) -> str:
     if type(value) is str:
         return "a string, not a number"
-    return "not a finite number" if type(value) in _NUMBERS else "not a number"
+    if type(value) not in _NUMBERS:
+        return "not a number"
+    # Also an integer that no float holds.
+    return f"a number beyond {_LARGEST:g}" if abs(value) < math.inf else "not a finite number"  # type: ignore[arg-type]
 
 
 def _declared_size(record: JsonRecord, name: str, report: Report) -> tuple[int, int] | None:
@@ -292,7 +300,7 @@ def _declared_size(record: JsonRecord, name: str, report: Report) -> tuple[int, 
             sides.append(side)
         elif report.prefix == "RUN" and key not in record.value:
             report.error("STRUCTURE", f'the record has no "{key}"', line=record.line, id=name, hint=_RECORD_HINT)
-        elif key in record.value:
+        elif key in record.value and not record.is_told(key):
             report.add(
                 *((Severity.ERROR, "STRUCTURE") if report.prefix == "RUN" else (Severity.WARNING, "IMAGE-SIZE")),
                 f"the {key} is not a positive integer",

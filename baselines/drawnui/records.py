@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,7 @@ def _read_truths(
         if entry.is_relative:
             order.add(entry.boxes)
         kept, boxes, areas = _true_boxes(entry, size, report)
-        labels = [classes.label(entry, index, report) for index in kept]
+        labels = classes.labels(entry, kept, report)
         has_label = np.array([label is not None for label in labels], dtype=bool)
         truths[entry.id] = Truth(
             entry.id,
@@ -333,6 +333,12 @@ class _ClassList:
         self.ids_of_known = {name: label for label, name in known.items()}
         self.names: dict[int, str] = {}
         self.first: dict[tuple[int, str], tuple[Report, int]] = {}  # file and line where a pair occurs first
+
+    def labels(self, entry: Entry, indices: list[int], report: Report) -> Sequence[int | None]:
+        """Return the class ids of boxes, ``None`` for those that have none."""
+        if entry.class_ids is not None and self.first.keys() >= set(zip(entry.class_ids, entry.names, strict=True)):
+            return [entry.class_ids[index] for index in indices]
+        return [self.label(entry, index, report) for index in indices]
 
     def label(self, entry: Entry, index: int, report: Report) -> int | None:
         """Return the class id of a box; ``None`` if it has none."""

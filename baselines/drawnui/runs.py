@@ -189,7 +189,7 @@ class _Judge:
         """Return the class ids of all boxes ``(N,)``, and which of them are known."""
         if not self.names and entry.class_ids is not None:
             return np.array(entry.class_ids, dtype=np.int64), np.ones(len(entry.names), dtype=bool)
-        expected = [self.ids.get(name) for name in entry.names]
+        expected = list(map(self.ids.get, entry.names))
         given = expected if entry.class_ids is None else entry.class_ids
         is_known = np.ones(len(given), dtype=bool)
         if expected != given or None in expected:

@@ -5,6 +5,8 @@ import json
 import os
 import stat
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -228,6 +230,28 @@ RECORDS = """[
 """
 
 
+_NAMES = st.sampled_from(["a", "b", "a:", '\\"', ':"', "\u00e9", ""])
+
+
+def _object(members):
+    """Return the text of an object, with blanks as writers may set them, and how often a key occurs again in it and within."""
+    text = ",".join(f"{json.dumps(key)}{' ' * (len(key) % 2)}:{inner}" for key, (inner, _) in members)
+    return f"{{{text}}}", len(members) - len({key for key, _ in members}) + sum(repeats for _, (_, repeats) in members)
+
+
+# Texts of JSON values whose objects may have a key twice, with how often they do.
+JSON_WITH_REPEATS = st.recursive(
+    st.one_of(_NAMES, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.none(), st.booleans()).map(
+        lambda value: (json.dumps(value), 0)
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(lambda parts: (f"[{','.join(text for text, _ in parts)}]", sum(n for _, n in parts))),
+        st.lists(st.tuples(_NAMES, inner), max_size=4).map(_object),
+    ),
+    max_leaves=12,
+)
+
+
 class TestJson:
     def test_records_with_their_lines(self, path):
         records, findings = json_records(path, RECORDS)
@@ -338,6 +362,13 @@ class TestJson:
         assert seen(findings) == [(code, 2), (code, 4)]
         assert [record.value for record in records] == json.loads(content)
         assert records[0].line_of("a") == 2
+
+    @given(JSON_WITH_REPEATS)
+    def test_no_key_that_occurs_twice_is_missed(self, pair):
+        text, repeats = pair
+        with tempfile.TemporaryDirectory() as folder:
+            _, findings = json_records(Path(folder) / "x.json", f"[{text}]", "DATA")
+        assert findings.counts["DATA-DUPLICATE-KEY"] == repeats
 
     @pytest.mark.parametrize(("prefix", "code"), [("RUN", "RUN-JSON"), ("DATA", "DATA-NUMBER")])
     def test_integers_longer_than_python_takes(self, path, prefix, code):

@@ -34,6 +34,7 @@ def record(file="a.jpg", width=200, height=100, annotations=None, **more):
 
 
 OTHER = record("b.jpg", 300, 400)
+EMPTY = record("b.jpg", 300, 400, [])
 
 
 def without(mapping, key):
@@ -91,6 +92,20 @@ class TestReading:
     def test_detections_that_are_in_order_are_returned_beside_errors(self, read):
         boxes = [annotation((0, 0, 0, 1)), annotation(score=0.25), annotation(name="x"), annotation((9, 9, 9, 9)), 5]
         assert read([record(annotations=boxes)])[0]["a.jpg"].scores.tolist() == [0.25]
+
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "9" * 5000, "-" + "9" * 5000], ids=range(5))
+    @pytest.mark.parametrize("place", ["0.125", '"score": 0.5', '"width": 200', '"detectionClass": 16'])
+    def test_what_is_no_json_is_told_once(self, read, value, place):
+        content = json.dumps([record(annotations=[annotation((0.125, 0.1, 0.2, 0.2), score=0.5)]), EMPTY])
+        assert content.count(place) == 1
+        key = place.rpartition(" ")[0]
+        assert said(read(content.replace(place, f"{key} {value}"))[1]) == [("RUN-JSON", "error")]
+
+    @pytest.mark.parametrize("value", ["1e308", "-1e308", "9" * 305])
+    def test_a_number_that_is_finite_is_not_called_anything_else(self, read, value):
+        content = json.dumps([record(annotations=[annotation(score=0.5)]), EMPTY])
+        (finding,) = read(content.replace('"score": 0.5', f'"score": {value}'))[1]
+        assert (finding.code, finding.message) == ("RUN-SCORE", "the score is a number beyond 1e+300")
 
     def test_an_unknown_format(self, tmp_path):
         with pytest.raises(UsageError, match="2021 and 2020"):
@@ -324,7 +339,7 @@ def test_missing_images_are_counted_and_some_are_named(read):
     many = truths_of({f"{index}.jpg": (9, 9) for index in range(50)})
     finding = next(iter(read([], many)[1]))
     assert finding.message.startswith("50 of 50 images")
-    assert finding.value.startswith("0.jpg, 1.jpg")
+    assert "0.jpg, 1.jpg" in str(finding)
     assert finding.value.count(".jpg") == 10
 
 
