@@ -195,6 +195,20 @@ def without_repeats(concepts: Sequence[str]) -> list[str]:
     return list(first.values())
 
 
+def concept_number(concept: str) -> int:
+    """Return the number in a concept's code.
+
+    >>> concept_number("C0040398"), concept_code(40398)
+    (40398, 'C0040398')
+    """
+    return int(concept[1:])
+
+
+def concept_code(number: int) -> str:
+    """Return the code of a concept with this number; see :func:`concept_number`."""
+    return f"C{number:07d}"
+
+
 def is_header(name: str, content: str, *, known: Collection[str] = ()) -> bool:
     """Whether a file's first line is a header: its id is a column's name, or neither id nor content has a digit in it.
 
@@ -327,7 +341,7 @@ def _kind_of(path: Path) -> str:
 
 def _classes(archive: Archive, truths: Iterable[Truth]) -> dict[int, str]:
     """Return the concepts of some truths by number, with the names that a file of names gives them."""
-    numbers = {int(concept[1:]) for truth in truths for concept in truth.concepts}
+    numbers = {concept_number(concept) for truth in truths for concept in truth.concepts}
     names: dict[int, str] = {}
     for path in archive.texts:
         if _kind_of(path) == "names":
@@ -336,7 +350,7 @@ def _classes(archive: Archive, truths: Iterable[Truth]) -> dict[int, str]:
                 match = _CODE.fullmatch(code.strip(' "'))
                 if match and name.strip(' "'):
                     names.setdefault(int(match[1]), name.strip(' "'))
-    return {number: names.get(number, f"C{number:07d}") for number in sorted(numbers)}
+    return {number: names.get(number, concept_code(number)) for number in sorted(numbers)}
 
 
 def _read_test(root: Path, archive: Archive, task: str) -> Split:
