@@ -18,11 +18,15 @@ from baselines.core.metrics.text import MAX_ORDER, clean, content_words
 Tokens = tuple[str, ...]
 
 CLIMB_WORDS = 80  # the most frequent words, of which a constant text is made
-CLIMB_ROUNDS = 60  # changes of a constant text at most
+CLIMB_ROUNDS = 60  # changes of a text at most
+CONSTANT_REFERENCES = 3000  # captions that a constant one is chosen at most, evenly spread
+BLOCK = 1 << 23  # n-grams looked up at a time
 
 
 class References:
-    """References with weights, indexed by n-gram, so that a candidate is scored against all of them at once.
+    """References with weights, indexed by n-gram, so that many candidates are scored against all of them at once.
+
+    Memory grows with the square of the number of references: some 150 MB for 3,000 captions of 8 content words.
 
     Args:
         texts: The references as :func:`baselines.core.metrics.text.clean` returns them; equal ones are counted together.
@@ -45,47 +49,78 @@ class References:
         self.distinct = tuple(totals)
         self.weights = np.array(list(totals.values())) / sum(totals.values())
         self._lengths = np.array([len(text) for text in self.distinct])
-        found: defaultdict[Tokens, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-        for row, text in enumerate(self.distinct):
-            for order in range(1, MAX_ORDER + 1):
-                for ngram, count in _ngrams(text, order).items():
-                    rows, counts = found[ngram]
-                    rows.append(row)
-                    counts.append(count)
-        self._places = {ngram: (np.array(rows), np.array(counts)) for ngram, (rows, counts) in found.items()}
-
-    def scores(self, candidate: Sequence[str]) -> NDArray[np.float64]:
-        """Return the BLEU (of NLTK 3.2.2) of a candidate against every distinct reference, ``(R,)`` in [0, 1].
-
-        >>> References(["a b c d e".split(), "x z".split()]).scores("a b c x y".split()).round(6).tolist()
-        [0.562341, 0.66874]
-        """
-        if not candidate:
-            return (self._lengths == 0).astype(np.float64)
-        logarithms = np.zeros(len(self.distinct))
-        matched = np.ones(len(self.distinct), dtype=bool)  # in all orders so far
+        self._tokens = {token: number for number, token in enumerate(dict.fromkeys(each for text in totals for each in text))}
+        # For each order the keys of its n-grams, ascending, and counts (n-grams + 1, R) whose last row is that of unknown ones.
+        # A key is the number of the n-gram without its last token, times the number of tokens, plus the last token's.
+        self._keys: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int8]] = []
+        tokens = self._numbered(self.distinct)
+        rows = np.zeros_like(tokens)
         for order in range(1, MAX_ORDER + 1):
-            matches = np.zeros(len(self.distinct))
-            for ngram, count in _ngrams(candidate, order).items():
-                if ngram in self._places:
-                    rows, counts = self._places[ngram]
-                    matches[rows] += np.minimum(counts, count)
+            keys = self._keys_of(rows, tokens, order)
+            self._keys.append(np.unique(keys[keys >= 0]))
+            rows = self._find(keys, order)
+            counts = np.zeros((len(self._keys[-1]) + 1, len(self.distinct)), np.int16)
+            np.add.at(counts, (rows, np.arange(len(rows))[:, None]), 1)
+            counts[-1] = 0
+            self._counts.append(np.minimum(counts, 127).astype(np.int8))
+
+    def _numbered(self, texts: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Return tokens as numbers, ``(N, L)``; -1 for unknown ones and behind the end, at least three of which are there."""
+        numbers = np.full((len(texts), max((len(text) for text in texts), default=0) + MAX_ORDER - 1), -1)
+        for row, text in zip(numbers, texts, strict=True):
+            row[: len(text)] = [self._tokens.get(token, -1) for token in text]
+        return numbers
+
+    def _keys_of(self, rows: NDArray[np.int64], tokens: NDArray[np.int64], order: int) -> NDArray[np.int64]:
+        """Return the keys of n-grams by place, from the rows of those one token shorter; -1 where either is unknown."""
+        last = tokens[:, order - 1 :]
+        before = rows[:, : last.shape[1]]
+        shorter = len(self._keys[order - 2]) if order > 1 else 1
+        return np.where((last >= 0) & (before < shorter), before * len(self._tokens) + last, -1)
+
+    def _find(self, keys: NDArray[np.int64], order: int) -> NDArray[np.int64]:
+        """Return the row of each key among the n-grams of an order, and their number for unknown ones."""
+        known = self._keys[order - 1]
+        if not len(known):
+            return np.zeros_like(keys)
+        places = np.searchsorted(known, keys).clip(max=len(known) - 1)
+        return np.where(known[places] == keys, places, len(known))
+
+    def table(self, candidates: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Return the BLEU (of NLTK 3.2.2) of every candidate against every distinct reference, ``(N, R)`` in [0, 1].
+
+        >>> References(["a b c d e".split(), "x z".split()]).table(["a b c x y".split(), []]).round(6).tolist()
+        [[0.562341, 0.66874], [0.0, 0.0]]
+        """
+        step = max(1, BLOCK // (len(self.distinct) * max((len(each) for each in candidates), default=1) + 1))
+        blocks = [self._block(candidates[start : start + step]) for start in range(0, len(candidates), step)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.distinct)))
+
+    def _block(self, candidates: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        lengths = np.array([len(each) for each in candidates])[:, None]
+        tokens = self._numbered(candidates)
+        logarithms = np.zeros((len(candidates), len(self.distinct)))
+        matched = np.ones(logarithms.shape, dtype=bool)  # in all orders so far
+        any_match = np.zeros(logarithms.shape, dtype=bool)
+        rows = np.zeros_like(tokens)
+        for order, counts in enumerate(self._counts, start=1):
+            rows = self._find(self._keys_of(rows, tokens, order), order)
+            earlier = np.tril(rows[:, :, None] == rows[:, None, :], -1).sum(2)  # how often the candidate had it already
+            matches = (counts[rows] > earlier[..., None]).sum(1)
             matched &= matches > 0
-            if order == 1:
-                any_match = matched.copy()
+            any_match |= matched if order == 1 else False
             if not matched.any():
                 break
-            logarithms[matched] += np.log(matches[matched] / (len(candidate) - order + 1)) / MAX_ORDER
-        brevity = np.minimum(0.0, 1 - self._lengths / len(candidate))
-        return np.where(any_match, np.exp(logarithms + brevity), 0.0)
+            with np.errstate(divide="ignore"):
+                logarithms += np.where(matched, np.log(matches / np.maximum(lengths - order + 1, 1)) / MAX_ORDER, 0.0)
+        brevity = np.minimum(0.0, 1 - self._lengths / np.maximum(lengths, 1))
+        scores = np.where(any_match, np.exp(np.where(any_match, logarithms + brevity, 0.0)), 0.0)
+        return np.where((lengths == 0) & (self._lengths == 0), 1.0, scores)
 
-    def expect(self, candidate: Sequence[str]) -> float:
-        """Return the weighted mean of the BLEU of a candidate: its expectation, if the references are what may be true."""
-        return float(self.weights @ self.scores(candidate))
-
-
-def _ngrams(text: Sequence[str], order: int) -> Counter[Tokens]:
-    return Counter(zip(*(text[start:] for start in range(order)), strict=False))
+    def expect(self, candidates: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Return the weighted mean ``(N,)`` of each candidate's BLEU: its expectation, if the references may be true."""
+        return self.table(candidates) @ self.weights
 
 
 def best_set(candidates: Sequence[Sequence[str]], references: References, count: int) -> list[int]:
@@ -106,8 +141,7 @@ def best_set(candidates: Sequence[Sequence[str]], references: References, count:
     >>> best_set(["a b".split(), "a c".split(), "x y".split()], References(["a b".split(), "a c".split(), "x y".split()]), 2)
     [0, 2]
     """
-    table = np.array([references.scores(candidate) for candidate in candidates]).reshape(len(candidates), -1)
-    return _cover(table, references.weights, count)
+    return _cover(references.table(candidates), references.weights, count)
 
 
 def _cover(table: NDArray[np.float64], weights: NDArray[np.float64], count: int) -> list[int]:
@@ -135,13 +169,14 @@ def climb(start: Tokens, references: References, words: Sequence[str]) -> Tokens
     Returns:
         A text that no single change makes better, or the one after ``CLIMB_ROUNDS`` changes.
     """
-    best, score = start, references.expect(start)
+    best, score = start, references.expect([start])[0]
     for _ in range(CLIMB_ROUNDS):
-        found = max(_neighbours(best, words), key=references.expect)
-        reached = references.expect(found)
-        if reached <= score + 1e-12:
+        changed = list(dict.fromkeys(_neighbours(best, words)))
+        reached = references.expect(changed)
+        place = int(np.argmax(np.round(reached, 12)))  # rounding noise decides no tie
+        if reached[place] <= score + 1e-12:
             break
-        best, score = found, reached
+        best, score = changed[place], reached[place]
     return best
 
 
@@ -176,12 +211,14 @@ def constant_caption(captions: Sequence[str]) -> str:
     >>> constant_caption(["CT of the chest", "A chest CT", "chest x-ray"])
     'ct chest'
     """
-    references = References([text for text in map(clean, captions) if text])
+    step = -(-len(captions) // CONSTANT_REFERENCES)
+    references = References([text for text in map(clean, captions[::step]) if text])
     counts = Counter(word for text in references.distinct for word in set(text))
     words = sorted(counts, key=lambda word: (-counts[word], word))[:CLIMB_WORDS]
     start = references.distinct[best_set(references.distinct, references, 1)[0]]
     length = round(float(references.weights @ [len(text) for text in references.distinct]))
-    found = max((climb(text, references, words) for text in (start, tuple(words[:length]))), key=references.expect)
+    ends = [climb(text, references, words) for text in (start, tuple(words[:length]))]
+    found = ends[int(np.argmax(references.expect(ends)))]
     return " ".join(map(surface_words(captions).__getitem__, found))
 
 
@@ -203,8 +240,7 @@ def constant_questions(questions: Sequence[Sequence[str]], count: int) -> list[s
     ranked = sorted(candidates)
     table = np.zeros((len(ranked), len(cleaned)))
     for column, texts in enumerate(filter(None, cleaned)):
-        references = References(texts)
-        table[:, column] = [references.scores(each).max() for each in ranked]
+        table[:, column] = References(texts).table(ranked).max(1)
     return [candidates[ranked[index]] for index in _cover(table, np.full(len(cleaned), 1 / len(cleaned)), count)]
 
 
