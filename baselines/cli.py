@@ -119,7 +119,7 @@ def _score(parser: argparse.ArgumentParser) -> None:
 def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
     """Define what runs are scored against, and how the intervals are made."""
     parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these samples only, one id a line")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="score these ids of the truth alone, one a line")
     parser.add_argument(
         "--bootstrap",
         type=natural,

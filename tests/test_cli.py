@@ -225,7 +225,7 @@ def test_invalid_input_is_one_finding_a_line(handled, capsys):
     assert cli.main(["tasks"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "r.json:1: RUN-A wrong (saw x; write y)\nr.json:2: RUN-A wrong (saw x; write y)\n"
+    assert err == "r.json:1: error: RUN-A wrong (saw x; write y)\nr.json:2: error: RUN-A wrong (saw x; write y)\n"
 
 
 def test_usage_error(handled, capsys):

@@ -94,7 +94,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
             if not math.isfinite(value):
                 what, hint = f"the rating predicted for {key} is not finite", "did the training diverge?"
                 report.error("NOT-FINITE", what, id=shown, value=str(value), hint=hint)
-    ids.finish(consequence="predict every user of the set")
+    ids.finish()
     report.findings.raise_errors()
     _check_spread({key: [float(mine[key]) for mine in ratings.values()] for key in SITUATIONS}, report)
     report.findings.raise_errors()

@@ -49,23 +49,31 @@ def validate(args: argparse.Namespace) -> int:
         0 if the run has no errors, else 1.
     """
     card = get_task(args.task)
-    about_truth, findings = Findings(), Findings()
+    beside, findings = Findings(), Findings()
     if args.truth is not None:
-        truth_set = scorer.read_truth(card, args.truth, None, about_truth)
+        truth_set = scorer.read_truth(card, args.truth, beside)
     else:
-        ids = scorer.read_ids(args.ids, about_truth)
+        ids = scorer.read_ids(args.ids, beside)
         truth_set = card.module("records").truths_of_ids(ids, card.id)
-    predictions = scorer.read_run(card, args.run, truth_set, findings, args.run_options)
-    for line in findings.lines() + about_truth.lines():
+    options = scorer.read_options(card, args.run_options, beside)
+    predictions = scorer.read_run(card, args.run, truth_set, findings, options)
+    for line in beside.lines() + findings.lines():
         print(line, file=sys.stderr)
-    errors, warnings = findings.error_count, findings.count(Severity.WARNING)
-    verdict = "not acceptable" if errors else f"acceptable, with {len(predictions)} of {len(truth_set.truths)} {card.unit}s"
-    print(f"{args.run}: {verdict}; {_number(errors, 'error')}, {_number(warnings, 'warning')}")
-    return 1 if errors else 0
+    if beside:
+        print(f"{args.truth or args.ids}: usable; {_counts(beside)}")
+    accepted = f"acceptable, with {len(predictions)} of {len(truth_set.truths)} {card.unit}s"
+    print(f"{args.run}: {'not acceptable' if findings.error_count else accepted}; {_counts(findings)}")
+    return 1 if findings.error_count else 0
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _counts(findings: Findings) -> str:
+    """Say how many errors and warnings there are, and of what is only worth knowing if there is any."""
+    counts = {severity: findings.count(severity) for severity in Severity}
+    return ", ".join(
+        f"{count} {severity}{'' if count == 1 else 's'}"
+        for severity, count in counts.items()
+        if count or severity != Severity.INFO
+    )
 
 
 def score(args: argparse.Namespace) -> int:

@@ -54,10 +54,24 @@ class Finding:
         >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "r.json", 7, "a.jpg", "[1, 2]", "write [y, x, h, w]"))
         r.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
         """
+        return self._place() + self._text()
+
+    def as_line(self) -> str:
+        """Format as ``FILE:LINE: SEVERITY: CODE message (value seen; what to do)``, as commands print it.
+
+        >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "r.json", 7).as_line())
+        r.json:7: error: RUN-BOX not four numbers
+        """
+        return f"{self._place()}{self.severity}: {self._text()}"
+
+    def _place(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line) if part not in ("", None))
+        return f"{place}: " if place else ""
+
+    def _text(self) -> str:
         subject = f"{self.id}: " if self.id else ""
         details = "; ".join(part for part in (f"saw {self.value}" if self.value else "", self.hint) if part)
-        return f"{place + ': ' if place else ''}{self.code} {subject}{self.message}{f' ({details})' if details else ''}"
+        return f"{self.code} {subject}{self.message}{f' ({details})' if details else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
@@ -85,6 +99,20 @@ class Findings:
         for finding in findings:
             self.add(finding)
 
+    def take(self, code: str) -> list[Finding]:
+        """Take out the findings of a code that is found a few times at most, and return them.
+
+        >>> found = Findings([Finding("RUN-A", Severity.ERROR, "wrong"), Finding("RUN-B", Severity.ERROR, "odd")])
+        >>> [finding.message for finding in found.take("RUN-A")], found.error_count, found.lines()
+        (['wrong'], 1, ['error: RUN-B odd'])
+        """
+        taken = [finding for finding in self._kept if finding.code == code]
+        if taken:
+            self._kept = [finding for finding in self._kept if finding.code != code]
+            self._by_severity -= Counter(finding.severity for finding in taken)
+            del self.counts[code]
+        return taken
+
     def __iter__(self) -> Iterator[Finding]:
         """Iterate over the kept findings by file and line, then in the order they were found."""
         return iter(sorted(self._kept, key=lambda finding: (finding.file, finding.line or 0)))
@@ -108,7 +136,7 @@ class Findings:
 
     def lines(self) -> list[str]:
         """Return one line a finding, and for codes that overflowed a line that says how many were left out."""
-        listed = [str(finding) for finding in self]
+        listed = [finding.as_line() for finding in self]
         return listed + [
             f"{code} {count - MAX_KEPT_PER_CODE} more, not listed"
             for code, count in sorted(self.counts.items())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +75,15 @@ def read_run_lines(path: Path, findings: Findings, *, final_newline: Severity = 
             report.error("BLANK-LINE", "the line is empty", line=number, hint="delete it")
 
 
+def list_ids(names: Sequence[str]) -> str:
+    """Return the first of some ids as text.
+
+    >>> list_ids(["a", "b"])
+    'a, b'
+    """
+    return ", ".join(map(show_id, names[:_LISTED_IDS])) + (", …" if len(names) > _LISTED_IDS else "")
+
+
 class IdCheck:
     """Holds the ids of a run to those of the set, each to occur exactly once.
 
@@ -109,21 +118,23 @@ class IdCheck:
         self.lines[name] = line
         return True
 
-    def finish(self, *, severity: Severity = _ERROR, consequence: str = "they score as wrong") -> None:
+    def finish(self, *, severity: Severity = _ERROR, consequence: str = "") -> None:
         """Report the ids that never came, all in one finding, unless the reading ended early.
 
         Args:
             severity: How bad that is.
-            consequence: What becomes of them.
+            consequence: What becomes of them where they may be missing; in a run that is written they never may.
         """
         missing = [name for name in self.expected if name not in self.lines]
         counts = self.report.findings.counts
         is_binary = bool(counts["RUN-ENCODING"]) and not self.lines
         if not missing or is_binary or any(counts[code] for code in _CUT_SHORT):
             return
-        listed = ", ".join(show_id(name) for name in missing[:_LISTED_IDS]) + (", …" if len(missing) > _LISTED_IDS else "")
-        what = f"{len(missing)} of {len(self.expected)} {self.unit}s have no {self.entry}"
-        self.report.add(severity, "MISSING-ID", what, value=listed, hint=consequence)
+        what = f"{len(missing)} of {len(self.expected)} {self.unit}s have no {self.entry}: {list_ids(missing)}"
+        hint = f"predict every {self.unit} of the set"
+        if consequence:
+            hint = consequence if severity != _ERROR else f"{hint}, or give --allow-missing: {consequence}"
+        self.report.add(severity, "MISSING-ID", what, hint=hint)
 
     def _suggest(self, name: str) -> str:
         if self.report.findings.counts["RUN-UNKNOWN-ID"] >= _SUGGESTED_IDS:

@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -22,6 +22,7 @@ import baselines
 from baselines.core.files import Report, read_text, sha256_of
 from baselines.core.findings import Finding, Findings, Severity, UsageError, invalid, shorten
 from baselines.core.results import Evaluation, Scores
+from baselines.core.runs import list_ids
 from baselines.core.statistics import bootstrap_values, percentile_intervals
 from baselines.core.tasks import TaskCard, get_task
 
@@ -75,7 +76,7 @@ def score_files(
         task: Task id.
         truth: The ground truth, as distributed.
         run: The run, in the campaign's submission format.
-        ids: A file of ids, one a line, that restricts the truth; the run may then hold no others.
+        ids: A file of ids of the truth, one a line, that are scored alone; what the run says about the others is not used.
         bootstrap: How many resamples the intervals are made of; 0 gives none.
         seed: Seed of the resamples.
         run_options: What the task's ``runs.read_run`` takes beside the run, such as ``allow_missing=True``.
@@ -101,7 +102,8 @@ class Scorer:
     Args:
         task: Task id.
         truth: The ground truth, as distributed.
-        ids: A file of ids, one a line, that restricts the truth.
+        ids: A file of ids of the truth, one a line, that are scored alone. A run is read as one of the whole truth, may lack
+            the others, and what it says about them is not used.
         settings: How runs are read and scored.
 
     Raises:
@@ -114,7 +116,9 @@ class Scorer:
         self.evaluate = self.card.module("score").evaluate
         check_run_options(self.card, settings.run_options)
         self.about_truth = Findings()
-        self.truth_set = read_truth(self.card, truth, ids, self.about_truth)
+        self.whole = read_truth(self.card, truth, self.about_truth)
+        self.truth_set = self.whole if ids is None else restrict(self.whole, ids, self.about_truth)
+        self.run_options = read_options(self.card, settings.run_options, self.about_truth)
         self.inputs = {"truth": _describe(truth)} | ({} if ids is None else {"ids": _describe(ids)})
 
     def score(self, run: FileName) -> Scored:
@@ -124,7 +128,9 @@ class Scorer:
             InvalidInput: If the run has errors; it holds all of them.
         """
         findings = Findings()
-        predictions = read_run(self.card, run, self.truth_set, findings, self.settings.run_options)
+        predictions = read_run(self.card, run, self.whole, findings, self.run_options)
+        if self.truth_set is not self.whole:
+            predictions = _keep_part(predictions, self.truth_set.truths, self.card.unit, findings)
         findings.raise_errors()
         evaluation: Evaluation = self.evaluate(self.truth_set, predictions)
         resampled: dict[str, NDArray[np.float64]] = {}
@@ -161,8 +167,25 @@ def check_run_options(card: TaskCard, options: Mapping[str, Any]) -> None:
             raise UsageError(f"runs of {card.id} have no option {flag}")
 
 
-def read_truth(card: TaskCard, truth: FileName, ids: FileName | None, findings: Findings) -> Any:
-    """Read a truth file, and keep the samples that a file of ids names.
+def read_options(card: TaskCard, options: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """Return the options of a run reader with the concepts of ``vocabulary`` in the place of the files that hold them.
+
+    Raises:
+        InvalidInput: If one of the files has errors.
+        UsageError: If the task has not all the options.
+    """
+    check_run_options(card, options)
+    if "vocabulary" not in options:
+        return dict(options)
+    given = options["vocabulary"]
+    files = [given] if isinstance(given, str | PathLike) else given
+    known = card.module("records").read_vocabulary(files, findings)
+    findings.raise_errors()
+    return {**options, "vocabulary": known}
+
+
+def read_truth(card: TaskCard, truth: FileName, findings: Findings) -> Any:
+    """Read a truth file.
 
     Returns:
         The task's ``TruthSet``.
@@ -174,16 +197,33 @@ def read_truth(card: TaskCard, truth: FileName, ids: FileName | None, findings: 
     findings.raise_errors()
     if not truth_set.truths:
         raise invalid("DATA-EMPTY", f"no {card.unit} to score", file=truth, hint=f"is it the ground truth of {card.id}?")
-    if ids is None:
-        return truth_set
+    return truth_set
+
+
+def restrict(truth_set: Any, ids: FileName, findings: Findings) -> Any:
+    """Return a ``TruthSet`` of the samples alone that a file of ids names.
+
+    Raises:
+        InvalidInput: If the file has errors, or ids that the truth hasn't.
+    """
     wanted = read_ids(ids, findings)
     report = Report(findings, str(ids), "DATA")
     for name, line in wanted.items():
         if name not in truth_set.truths:
-            hint = f"the ids are those of {truth}, such as {shorten(next(iter(truth_set.truths)))}"
+            hint = f"the truth's are such as {shorten(next(iter(truth_set.truths)))}"
             report.error("ID-UNKNOWN", "the truth has no such id", line=line, value=shorten(name), hint=hint)
     findings.raise_errors()
     return dataclasses.replace(truth_set, truths={name: truth_set.truths[name] for name in wanted})
+
+
+def _keep_part(predictions: Mapping[str, Any], wanted: Collection[str], unit: str, findings: Findings) -> dict[str, Any]:
+    """Return the predictions of the wanted ids; that ids are missing is then only said of these."""
+    missing = [name for name in wanted if name not in predictions]
+    for finding in findings.take("RUN-MISSING-ID"):
+        if missing:
+            message = f"{len(missing)} of the {len(wanted)} {unit}s to score are missing: {list_ids(missing)}"
+            findings.add(dataclasses.replace(finding, message=message))
+    return {name: predictions[name] for name in wanted if name in predictions}
 
 
 def read_ids(path: FileName, findings: Findings) -> dict[str, int]:

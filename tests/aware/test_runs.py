@@ -91,7 +91,7 @@ PLANTED = [
     ("RUN-UNKNOWN-ID", "error", 5, RUN | {"x" * 10**6: RUN["u2"]}, "the user is not in the set"),
     ("RUN-UNKNOWN-ID", "error", 5, RUN | {"\ud800\0\x1b": RUN["u2"]}, "\\ud800\\x00\\x1b: the user is not in the set"),
     ("RUN-DUPLICATE-ID", "error", 4, text().replace("u3", "u2"), "u2: the user has a record already, on line 3"),
-    ("RUN-MISSING-ID", "error", None, {"u1": RUN["u1"], "u3": RUN["u3"]}, "1 of 3 users have no record (saw u2; without"),
+    ("RUN-MISSING-ID", "error", None, {"u1": RUN["u1"], "u3": RUN["u3"]}, "1 of 3 users have no record: u2 (predict every"),
     ("RUN-DUPLICATE-KEY", "error", 3, second('"acc": 1', '"acc": 1, "acc": 1'), 'u2: a key occurs twice in one object (saw'),
     ("RUN-SITUATION", "error", 3, second('"acc"', '"ACCOM"'), "u2: ACCOM is no situation (write acc)"),
     ("RUN-SITUATION", "error", 3, second('"it"', '"job_search_IT"'), "job_search_IT is no situation (write it)"),

@@ -66,7 +66,7 @@ def test_validate_accepts_a_run_and_tells_its_warnings(capsys, files):
     assert main(["validate", TASK, "--run", str(files / "run.json"), "--truth", str(files / "truth.json")]) == 0
     output = capsys.readouterr()
     assert "acceptable, with 3 of 4 images; 0 errors, 1 warning" in output.out
-    assert output.err.startswith(f"{files / 'run.json'}: RUN-MISSING-ID")
+    assert f"\n{files / 'run.json'}: warning: RUN-MISSING-ID" in output.err
 
 
 @pytest.mark.parametrize("known", [["--truth", "truth.json"], ["--ids", "ids.txt"]])
@@ -262,3 +262,41 @@ def test_a_truth_with_classes_that_are_none_is_no_truth(capsys, tmp_path):
     assert "truth.txt:2: " in captured.err
     assert "did you mean c_sponge_barrel?" in captured.err
     assert not captured.out
+
+
+def test_validate_counts_what_is_beside_the_run_apart(capsys, files):
+    (files / "ids.txt").write_text("a.jpg\nb.jpg\nc.jpg\nb.jpg\n")
+    assert main(["validate", TASK, "--run", str(files / "run.json"), "--ids", str(files / "ids.txt")]) == 0
+    output = capsys.readouterr()
+    assert output.err.startswith(f"{files / 'ids.txt'}:4: warning: DATA-ID-DUPLICATE")
+    assert output.out.splitlines() == [
+        f"{files / 'ids.txt'}: usable; 0 errors, 1 warning",
+        f"{files / 'run.json'}: acceptable, with 3 of 3 images; 0 errors, 0 warnings, 1 info",
+    ]
+
+
+def test_validate_says_how_bad_each_finding_is(capsys, tmp_path):
+    (tmp_path / "truth").write_bytes(b"\xef\xbb\xbfsynpic1|a cyst|what?\nsynpic2|yes\n")
+    (tmp_path / "run").write_bytes(b"synpic1|cyst\r\nsynpic3|x\r\n")
+    assert main(["validate", "vqa", "--run", str(tmp_path / "run"), "--truth", str(tmp_path / "truth")]) == 1
+    output = capsys.readouterr()
+    severities = [line.removeprefix(f"{tmp_path}/").split(": ")[1:3] for line in output.err.splitlines()]
+    assert {(severity, text.split()[0]) for severity, text in severities} == {
+        ("info", "DATA-BOM"),
+        ("warning", "RUN-CRLF"),
+        ("error", "RUN-UNKNOWN-ID"),
+        ("error", "RUN-MISSING-ID"),
+    }
+    assert f"{tmp_path}/truth: usable; 0 errors, 0 warnings, 1 info\n" in output.out
+
+
+@pytest.mark.parametrize("verb", ["validate", "score", "compare"])
+def test_a_vocabulary_that_is_not_there_is_not_the_runs_fault(capsys, tmp_path, verb):
+    for name, line in {"truth": "synpic1\tC0000001", "run": "synpic1|C0000001"}.items():
+        (tmp_path / name).write_text(line + "\n")
+    where = ["--truth", str(tmp_path / "truth"), "--vocabulary", str(tmp_path / "none")]
+    runs = [str(tmp_path / "run")] if verb == "compare" else ["--run", str(tmp_path / "run")]
+    assert main([verb, "caption-concepts", *runs, *where]) == 1
+    output = capsys.readouterr()
+    assert output.err == f"{tmp_path / 'none'}: error: DATA-FILE-MISSING there is no such file (check the path)\n"
+    assert not output.out

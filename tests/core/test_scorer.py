@@ -120,6 +120,40 @@ def test_ids_restrict_the_truth(files, tmp_path):
     assert scores.metrics["map50"] == pytest.approx(1.0)
 
 
+def test_a_whole_run_is_scored_on_ids_as_one_of_these_alone(files, tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("1.jpg\n3.jpg\n")
+    whole = score_files(TASK, *files, ids=ids, bootstrap=50)
+    rewrite(files[1], lambda records: [records[1], records[3]])
+    part = score_files(TASK, *files, ids=ids, bootstrap=50)
+    assert (whole.metrics, whole.intervals, whole.n) == (part.metrics, part.intervals, part.n)
+    rewrite(files[0], lambda records: [records[1], records[3]])
+    assert score_files(TASK, *files, bootstrap=50).metrics == part.metrics
+
+
+@pytest.mark.parametrize(
+    ("run", "codes", "said"),
+    [
+        ("s1|a cyst\ns2|no\ns3|mri\n", {}, ""),
+        ("s2|no\ns1|a cyst\n", {}, ""),
+        ("s1|a cyst\ns3|mri\n", {"RUN-MISSING-ID": 1}, "1 of the 2 images to score are missing: s2 (predict every image"),
+        ("s1|a cyst\ns2|no\ns9|mri\n", {"RUN-UNKNOWN-ID": 1}, "s9: the image is not in the set"),
+        ("s1|a cyst\ns2|no\ns3\n", {"RUN-FIELDS": 1}, "s3"),
+    ],
+)
+def test_ids_beside_those_to_score_may_be_missing_but_not_wrong(tmp_path, run, codes, said):
+    for name, text in {"truth": "s1|a cyst\ns2|yes\ns3|ct\n", "ids": "s1\ns2\n", "run": run}.items():
+        (tmp_path / name).write_text(text)
+    where = ("vqa", tmp_path / "truth", tmp_path / "run")
+    if not codes:
+        assert score_files(*where, ids=tmp_path / "ids").metrics["accuracy"] == 0.5
+        return
+    with pytest.raises(InvalidInput) as caught:
+        score_files(*where, ids=tmp_path / "ids")
+    assert caught.value.findings.counts == codes
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from os import PathLike
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from baselines.core.files import Report, show_id, write_atomic
@@ -24,7 +23,6 @@ from baselines.medical.caption.records import (
     is_header,
     is_quoted,
     is_writable,
-    read_vocabulary,
     split_concepts,
     without_repeats,
 )
@@ -63,7 +61,7 @@ def read_run(
     *,
     allow_missing: bool = False,
     max_concepts: int = MAX_CONCEPTS,
-    vocabulary: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    vocabulary: Collection[str] | None = None,
 ) -> dict[str, Prediction]:
     """Read a run and report everything that is wrong with it.
 
@@ -73,9 +71,9 @@ def read_run(
         findings: Where everything is reported; the codes are in :data:`CODES`.
         allow_missing: Whether images without a line are a warning, not an error; they score 0 then.
         max_concepts: How many concepts an image may have (``caption-concepts``).
-        vocabulary: One or several concept files of the development set, as distributed (``caption-concepts``). Concepts that
-            none of them has are reported only where such files are given: the truth can't say, since it needn't show all
-            concepts. Findings about the files themselves have ``DATA`` codes.
+        vocabulary: The concepts of the development set, in upper case (``caption-concepts``); see
+            :func:`~baselines.medical.caption.records.read_vocabulary`. Others are reported only where it is given: the truth
+            can't say, since it needn't show all concepts.
 
     Returns:
         The predictions of the lines whose id and fields are in order, by id, in the order of the file. If there are errors it
@@ -86,12 +84,10 @@ def read_run(
     """
     if max_concepts < 1:
         raise UsageError(f"max_concepts is at least 1 (saw {max_concepts})")
-    files = [vocabulary] if isinstance(vocabulary, str | PathLike) else vocabulary
-    if truth_set.task != CONCEPTS and (max_concepts != MAX_CONCEPTS or files):
+    if truth_set.task != CONCEPTS and (max_concepts != MAX_CONCEPTS or vocabulary is not None):
         raise UsageError(f"runs of {truth_set.task} have no options --max-concepts and --vocabulary")
-    known = read_vocabulary(files, findings) if files else None
     report = Report(findings, str(path), "RUN")
-    judge = _Judge(truth_set, report, max_concepts, known)
+    judge = _Judge(truth_set, report, max_concepts, vocabulary)
     for number, line in read_run_lines(path, findings):
         judge.read(line, number)
     judge.finish(allow_missing=allow_missing)
@@ -101,7 +97,7 @@ def read_run(
 class _Judge:
     """Holds the lines of a run to the rules, and keeps the predictions."""
 
-    def __init__(self, truth_set: TruthSet, report: Report, max_concepts: int, vocabulary: frozenset[str] | None) -> None:
+    def __init__(self, truth_set: TruthSet, report: Report, max_concepts: int, vocabulary: Collection[str] | None) -> None:
         self.truths, self.task, self.report = truth_set.truths, truth_set.task, report
         self.max_concepts, self.vocabulary = max_concepts, vocabulary
         self.ids = IdCheck(self.truths, report, unit="image", entry="line")
@@ -242,7 +238,7 @@ def write_run(path: Path, predictions: Iterable[Prediction], truth_set: TruthSet
             report.error("FIELDS", "a line can't hold this id", id=show_id(prediction.id), hint="rename the image")
         if is_accepted:
             contents[prediction.id] = content
-    ids.finish(consequence="predict every image of the set")
+    ids.finish()
     report.findings.raise_errors()
     write_atomic(path, "".join(f"{name}|{contents[name]}\n" for name in truth_set.truths))
 

@@ -68,7 +68,13 @@ PLANTED = [
     ("RUN-UNKNOWN-ID", "error", 4, RUN + "ct/TST_0002.nii.gz,1\n", "did you mean TST_0002.nii.gz?"),
     ("RUN-UNKNOWN-ID", "error", 4, RUN + ",1\n", "is it the right set?"),
     ("RUN-DUPLICATE-ID", "error", 4, RUN + "TST_0002.nii.gz,1\n", "has a line already, on line 2"),
-    ("RUN-MISSING-ID", "error", None, RUN[:36], "1 of 3 scans have no line (saw TST_0003.nii.gz; a missing scan scores as"),
+    (
+        "RUN-MISSING-ID",
+        "error",
+        None,
+        RUN[:36],
+        "1 of 3 scans have no line: TST_0003.nii.gz (predict every scan of the set, or give --allow-missing: a missing scan",
+    ),
     *(
         ("RUN-CLASS", "error", 2, changed(",1", f",{text}"), f"not an integer from 1 to 5 (saw {text!r}; {hint}")
         for text, hint in (
