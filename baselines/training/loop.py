@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import shutil
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from rich.console import Console
 
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
@@ -76,7 +78,7 @@ def run(config: Config, folder: Path) -> RunResult:
     card = get_task(config.task)
     for name in ("data", "model", "runs", "score"):
         card.module(name)
-    if not config.trainer.max_steps and config.trainer.devices > 1:
+    if not config.trainer.max_steps and config.trainer.devices * config.trainer.nodes > 1:
         hint = "set trainer.devices=1, or trainer.max_steps above 0"
         raise invalid("CONFIG-VALUE", "a fit without steps takes one device", value=config.trainer.devices, hint=hint)
     first = process_index() == 0
@@ -86,7 +88,8 @@ def run(config: Config, folder: Path) -> RunResult:
         _check_same_config(config, folder)
         if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
             return RunResult(folder, skipped=True, scores=_read_scores(folder / SCORES))
-        status = Status(folder / STATUS, config.trainer.max_steps, writes=first)
+        settings = config.trainer
+        status = Status(folder / STATUS, settings.max_steps, devices=settings.devices * settings.nodes, writes=first)
         with _told_in(status, folder):
             if first:
                 write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
@@ -189,7 +192,8 @@ def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, de
     return Trainer(
         accelerator=settings.accelerator,
         devices=devices,
-        strategy="ddp" if settings.devices > 1 else "auto",
+        num_nodes=settings.nodes,
+        strategy="ddp" if settings.devices * settings.nodes > 1 else "auto",
         precision=PRECISION[settings.precision],  # type: ignore[arg-type]
         max_steps=settings.max_steps,
         max_epochs=-1,
@@ -198,7 +202,7 @@ def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, de
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_environment()],
         callbacks=callbacks,
         logger=logger,
         default_root_dir=folder,
@@ -206,6 +210,11 @@ def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, de
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _environment() -> list[ClusterEnvironment]:
+    """Return where a job of Slurm gets its ranks from; its launcher alone requeues it, so Lightning must not."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def fit(config: Config, folder: Path, data: BaselineDataModule, module: BaselineModule, status: Status) -> None:
@@ -276,17 +285,24 @@ def score(config: Config, folder: Path) -> Scores:
 
 
 def draw_pictures(config: Config, folder: Path, data: BaselineDataModule, predictions: Mapping[str, Any]) -> None:
-    """Draw predictions beside the truth, evenly spread over the validation samples."""
-    samples = data.split("val").samples
-    draw = get_task(config.task).module("score").draw
-    count = min(config.pictures, len(samples))
+    """Draw predictions beside the truth, evenly spread over the validation samples, and what the task shows of a whole run."""
+    split, package = data.split("val"), get_task(config.task).module("score")
+    count = min(config.pictures, len(split.samples))
     for place in range(count):
-        sample = samples[place * len(samples) // count]
-        picture = draw(sample, predictions[sample.id], data.classes)
+        sample = split.samples[place * len(split.samples) // count]
         name = re.sub(r"[^A-Za-z0-9._-]", "_", sample.id)[:80]
-        png = io.BytesIO()
-        picture.save(png, "PNG")
-        write_atomic(folder / PICTURES / f"{place:03d}-{name}.png", png.getvalue())
+        _write_picture(
+            folder / PICTURES / f"{place:03d}-{name}.png", package.draw(sample, predictions[sample.id], data.classes)
+        )
+    if count and hasattr(package, "draw_run"):
+        for name, picture in package.draw_run(split, predictions, data.classes).items():
+            _write_picture(folder / PICTURES / f"{name}.png", picture)
+
+
+def _write_picture(path: Path, picture: Any) -> None:
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    write_atomic(path, png.getvalue())
 
 
 @contextlib.contextmanager
@@ -354,9 +370,9 @@ def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
 def _told_in(status: Status, folder: Path) -> Iterator[None]:
     """Write how a run ended to ``status.json``, and turn exhausted resources into findings that say how to go on."""
 
-    def tell(state: str, error: object) -> None:
+    def tell(state: str, error: object, trace: str | None = None) -> None:
         with contextlib.suppress(OSError):  # a full disk has no room for the status either
-            status.update(state=state, error=str(error) or type(error).__name__)
+            status.update(state=state, error=str(error) or type(error).__name__, traceback=trace)
 
     try:
         yield
@@ -368,10 +384,11 @@ def _told_in(status: Status, folder: Path) -> Iterator[None]:
         tell("failed", error)
         raise
     except Exception as error:
-        tell("failed", f"{type(error).__name__}: {error}")
         explained = _exhausted(error, folder)
         if explained is None:
+            tell("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
+        tell("failed", explained)
         raise explained from error
 
 
