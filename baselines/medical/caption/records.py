@@ -13,6 +13,9 @@ from itertools import islice
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of
@@ -57,11 +60,14 @@ class Prediction:
         id: Image id, without extension.
         concepts: The predicted concepts in falling confidence (``caption-concepts``).
         caption: The predicted caption (``caption-prediction``).
+        attention: Where the model looked for each word between blanks of the caption, ``(words, h, w)``: a grid over the image
+            in the middle of a square; for the pictures alone, and not part of a run.
     """
 
     id: str
     concepts: tuple[str, ...] = ()
     caption: str = ""
+    attention: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
@@ -55,10 +58,13 @@ class Prediction:
     Attributes:
         id: Image id.
         texts: One answer (``vqa``), or any number of questions (``vqg``), as written.
+        attention: Where the model looked for each word between blanks of the first question, ``(words, h, w)`` (``vqg``): a
+            grid over the image in the middle of a square; for the pictures alone, and not part of a run.
     """
 
     id: str
     texts: tuple[str, ...]
+    attention: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
