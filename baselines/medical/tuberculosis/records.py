@@ -1,16 +1,23 @@
-"""Truths and predictions of the tuberculosis task, and the reader of the label file as distributed."""
+"""Samples, truths and predictions of the tuberculosis task, and the reader of the files as distributed."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, shorten
+from baselines.core.findings import Findings, InvalidInput, UsageError, invalid, shorten
 from baselines.core.tasks import get_task
+from baselines.medical.tuberculosis.folds import divide
 from baselines.medical.tuberculosis.task import TYPES
+from baselines.medical.tuberculosis.volumes import Header, UnreadableVolume, check_whole, read_header, voxel_digest
 
 HEADER = ("FileName", "TypeOfTB")
 SUFFIX = ".nii.gz"
@@ -37,10 +44,14 @@ class Prediction:
     Attributes:
         id: File name of the scan, with ``.nii.gz``.
         label: Campaign class id, 1 to 5.
+        probabilities: ``(C,)`` in [0, 1], by ascending class id, how likely each class is; ``None`` in a run that was read.
+        votes: ``(C,)``, the same weighed by the decision rule; the label has the highest.
     """
 
     id: str
     label: int
+    probabilities: NDArray[np.float64] | None = None
+    votes: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,42 @@ class TruthSet:
 
     truths: Mapping[str, Truth]
     classes: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One scan.
+
+    Attributes:
+        id: File name of the scan, with ``.nii.gz``.
+        ct: Its file.
+        masks: Files of its lung masks, none to two.
+        patient: What scans of one patient have in common: the fingerprint of the header; without one, the id.
+        truth: Its label; ``None`` in a test set.
+        is_readable: Whether header and length of the file are those of a volume; voxels may still turn out to be damaged.
+    """
+
+    id: str
+    ct: Path
+    masks: tuple[Path, ...]
+    patient: str
+    truth: Truth | None
+    is_readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val``, ``all`` or ``test``.
+        samples: Its scans, by ascending id, with those that can't be read, since a run needs every id.
+        truth_set: Their truths; of a test set truths without labels.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
 
 
 def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
@@ -202,3 +249,195 @@ def _tell_duplicate(truth: Truth, other: Truth, other_line: int, number: int, re
         what = f"the scan has another label on line {other_line}"
         seen, hint = f"{truth.label}, and {other.label} there", "keep the line that is right"
         report.error("LABEL-CONFLICT", what, line=number, id=shown, value=seen, hint=hint)
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+FAMILY = Path("medical") / "tuberculosis"
+_PREFIX = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_", re.IGNORECASE)  # the platform's UUID
+_LABEL_FILE = "trainset_metadata.csv"
+_MASKS = re.compile(r"masks?[-_ ]?([12])", re.IGNORECASE)
+_TEST = "TST_"
+_DEPTH = 6  # folders below the family's that are looked into
+
+
+def read_split(
+    root: Path,
+    task: str,
+    split: str,
+    findings: Findings,
+    *,
+    split_seed: int = 0,
+    val_share: float = 0.2,
+    folds: int | None = None,
+    fold: int = 0,
+) -> Split:
+    """Read one split of a data set in the campaign's layout.
+
+    The campaign made no validation set: ``train`` and ``val`` are what :func:`~baselines.medical.tuberculosis.folds.divide`
+    makes of the labelled scans, which keeps the scans of a patient, known by equal headers, together.
+
+    A scan that can't be read, or has no file, is a warning. Only headers and lengths are looked at here; what is wrong with
+    voxels comes out when they are prepared.
+
+    Args:
+        root: The data root, which holds ``medical/tuberculosis``; that folder itself will do.
+        task: The task's id.
+        split: ``train``, ``val``, ``all`` (both) or ``test``.
+        findings: Where everything noteworthy is reported, with ``DATA`` codes.
+        split_seed: Seed of the division.
+        val_share: Share of the labelled scans in ``val``, from 0 to 1, if there are no folds.
+        folds: Into how many equal parts to divide instead; ``val`` is then one of them.
+        fold: Which one, from 0.
+
+    Raises:
+        InvalidInput: If the files are not there; the message says where they were looked for and what to do.
+        UsageError: If there is no such split.
+    """
+    if split not in ("train", "val", "all", "test"):
+        raise UsageError(f"no split {split!r}: the splits are train, val, all and test")
+    files = _find_files(root, task, findings)
+    if split == "test":
+        names = sorted(name for name in files.cts if name.startswith(_TEST))
+        if not names:
+            raise _missing(root, task, f"no {_TEST}*{SUFFIX} here")
+        samples = _samples(names, files, {}, findings)
+        return Split("test", samples, truths_of_ids(names, task))
+    if files.labels is None:
+        raise _missing(root, task, "no TrainSet_metaData.csv here")
+    truth_set = read_truth(files.labels, task, findings)
+    report = Report(findings, str(files.labels), "DATA")
+    for name in truth_set.truths:
+        if name not in files.cts:
+            report.warning("ID-NO-IMAGE", "the scan's file is missing", id=show_id(name), hint="the row is left out")
+    for name in sorted(files.cts):
+        if name not in truth_set.truths and not name.startswith(_TEST):
+            text, hint = "the scan has no label", "it is left out"
+            Report(findings, str(files.cts[name]), "DATA").warning("ID-NO-LABEL", text, id=show_id(name), hint=hint)
+    names = sorted(name for name in truth_set.truths if name in files.cts)
+    samples = _samples(names, files, truth_set.truths, findings)
+    _tell_repeated(samples, findings)
+    if split != "all":
+        shares = [1 - val_share, val_share] if folds is None else [1 / folds] * folds
+        labels = {name: truth_set.truths[name].label for name in names}
+        parts = divide(labels, {sample.id: sample.patient for sample in samples}, shares, split_seed)
+        held_out = set(parts[1 if folds is None else fold])
+        samples = tuple(sample for sample in samples if (sample.id in held_out) == (split == "val"))
+    truths = {sample.id: truth_set.truths[sample.id] for sample in samples}
+    return Split(split, samples, TruthSet(truths, truth_set.classes))
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of the archive: CTs and masks by id, and the label file."""
+
+    cts: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, dict[str, Path]] = field(default_factory=dict)
+    labels: Path | None = None
+
+
+def _find_files(root: Path, task: str, findings: Findings) -> _Files:
+    """Index the files, in whatever folders below the family's they lie.
+
+    A file in a folder called ``masks1`` or the like is a mask; a UUID before a name is left out.
+    """
+    folder = next((place for place in (root / FAMILY, root / FAMILY.name, root) if place.is_dir()), None)
+    if folder is None:
+        raise _missing(root, task, "there is no such folder")
+    files, junk, seen = _Files(), 0, set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        inner = Path(place)
+        parts = inner.relative_to(folder).parts
+        if (real := os.path.realpath(place)) in seen or len(parts) > _DEPTH:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        mask_set = next((match[1] for part in reversed(parts) if (match := _MASKS.search(part))), "")
+        for name in sorted(names):
+            own = _PREFIX.sub("", name)
+            if own.startswith("._"):
+                junk += 1
+            elif own.lower() == _LABEL_FILE and files.labels is None:
+                files.labels = inner / name
+            elif own.lower() == _LABEL_FILE:
+                hint = f"{files.labels} is used"
+                Report(findings, str(inner / name), "DATA").warning("FILE-REPEATED", "there is another label file", hint=hint)
+            elif own.endswith(SUFFIX):
+                kind = files.masks.setdefault(mask_set, {}) if mask_set else files.cts
+                _add_file(kind, own, inner / name, findings)
+    if junk:
+        Report(findings, str(folder), "DATA").info("JUNK", f"{junk} files that a desktop left behind", hint="they are ignored")
+    return files
+
+
+def _add_file(kind: dict[str, Path], name: str, path: Path, findings: Findings) -> None:
+    if name in kind:
+        hint = f"{kind[name]} is used"
+        Report(findings, str(path), "DATA").warning("FILE-REPEATED", "there is another file of this id", id=name, hint=hint)
+    else:
+        kind[name] = path
+
+
+def _missing(root: Path, task: str, message: str) -> InvalidInput:
+    looked = "there is no such folder" if not root.is_dir() else f"looked in {root / FAMILY}, {root / FAMILY.name} and {root}"
+    hint = f"{looked}; point data.root=… at the folder that holds medical/, or write a sample with `imageclef sample {task}`"
+    return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)
+
+
+def _samples(names: Iterable[str], files: _Files, truths: Mapping[str, Truth], findings: Findings) -> tuple[Sample, ...]:
+    """Return the samples of these ids, each with what its header says; unreadable ones are warnings."""
+    samples = []
+    for name in names:
+        path = files.cts[name]
+        masks = tuple(found[name] for _, found in sorted(files.masks.items()) if name in found)
+        header = _header_of(path, name, findings)
+        patient = header.fingerprint if header else name
+        samples.append(Sample(name, path, masks, patient, truths.get(name), is_readable=header is not None))
+    return tuple(samples)
+
+
+def _header_of(path: Path, name: str, findings: Findings) -> Header | None:
+    try:
+        header = read_header(path)
+        check_whole(path, header)
+    except UnreadableVolume as error:
+        tell_unreadable(path, name, error, findings)
+        return None
+    return header
+
+
+def tell_unreadable(path: Path, name: str, error: object, findings: Findings) -> None:
+    """Warn of a scan that can't be read."""
+    hint = "fetch it again; until then it is not trained on, and where a run needs it, it gets the most frequent class"
+    Report(findings, str(path), "DATA").warning(
+        "SCAN-UNREADABLE", f"the scan can't be used: {error}", id=show_id(name), hint=hint
+    )
+
+
+def _tell_repeated(samples: Iterable[Sample], findings: Findings) -> None:
+    """Warn of scans with equal headers, and of those whose voxels are equal, too."""
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        other = first.setdefault(sample.patient, sample)
+        if other is sample:
+            continue
+        report, value = Report(findings, str(sample.ct), "DATA"), show_id(other.id)
+        try:
+            is_same = _digest_of(sample.ct, sample.ct.stat().st_mtime_ns) == _digest_of(other.ct, other.ct.stat().st_mtime_ns)
+        except (UnreadableVolume, OSError):
+            is_same = False
+        if is_same:
+            labels = [each.truth.label for each in (other, sample) if each.truth]
+            text = "the scan is there twice" + (", with different labels" if len(set(labels)) > 1 else "")
+            report.warning("SCAN-DUPLICATE", text, id=show_id(sample.id), value=value, hint="keep one of them")
+        else:
+            hint = "taken for the same patient: a split keeps them together"
+            report.warning("SCAN-HEADER", "another scan has the same header", id=show_id(sample.id), value=value, hint=hint)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(path: Path, changed: int) -> str:
+    """Return the digest of a volume's voxels; ``changed`` is when the file was."""
+    del changed  # a part of the cache's key
+    return voxel_digest(path)

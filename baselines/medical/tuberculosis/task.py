@@ -14,7 +14,7 @@ CARDS = (
         predicts="TB type of a 3D CT",
         baseline="3D CNN classifier",
         unit="scan",
-        splits=("train", "test"),
+        splits=("train", "val", "all", "test"),
         metrics=(
             Metric("kappa", "Cohen's kappa, unweighted"),
             Metric("accuracy", "share of scans whose type is right"),
@@ -22,6 +22,15 @@ CARDS = (
         secondary="accuracy",
         run_file="run.txt",  # this project's name: the campaign prescribed none that is known
         classes=TYPES,
+        files=(
+            "medical/tuberculosis/TrainSet_metaData.csv",
+            "medical/tuberculosis/train/TRN_*.nii.gz",
+            "medical/tuberculosis/train-masks1/TRN_*.nii.gz",
+            "medical/tuberculosis/train-masks2/TRN_*.nii.gz",
+            "medical/tuberculosis/test/TST_*.nii.gz",
+            "medical/tuberculosis/test-masks1/TST_*.nii.gz",
+            "medical/tuberculosis/test-masks2/TST_*.nii.gz",
+        ),
         example_ids=("TST_0001.nii.gz", "TST_0002.nii.gz"),
     ),
 )

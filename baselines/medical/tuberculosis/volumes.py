@@ -127,11 +127,11 @@ def _parse(start: bytes) -> Header:
     if len(start) < 352:
         raise UnreadableVolume("it ends within its header")
     kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-    order = next((name for name in ("little", "big") if int.from_bytes(start[:4], name) in kinds), None)  # type: ignore[arg-type]
+    order = next((mark for mark in "<>" if int(np.frombuffer(start[:4], f"{mark}i4")[0]) in kinds), None)
     if order is None:
         raise UnreadableVolume("it doesn't begin as NIfTI")
-    kind = kinds[int.from_bytes(start[:4], order)]  # type: ignore[arg-type]
-    header = kind(start[: kind.template_dtype.itemsize], endianness="<" if order == "little" else ">", check=False)
+    kind = kinds[int(np.frombuffer(start[:4], f"{order}i4")[0])]
+    header = kind(start[: kind.template_dtype.itemsize], endianness=order, check=False)
     dims = [int(count) for count in header["dim"]]
     if not 3 <= dims[0] <= 7 or any(count != 1 for count in dims[4 : dims[0] + 1]):
         raise UnreadableVolume(f"it has not three dimensions but {dims[1 : max(1, min(dims[0], 7)) + 1]}")
@@ -175,25 +175,22 @@ def _affine(header: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     return affine, tuple(oddities)
 
 
-def is_whole(path: Path, header: Header) -> bool:
-    """Whether a file holds all of its voxels.
+def check_whole(path: Path, header: Header) -> None:
+    """Make sure that a file holds all of its voxels.
 
     The last four bytes of a gzip file say how long its content is; only where they don't fit everything is decompressed.
+
+    Raises:
+        UnreadableVolume: If it doesn't; the text says where it ends.
     """
     needed = header.offset + header.voxel_bytes
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
-        if not is_packed:
-            return path.stat().st_size >= needed
         file.seek(-4, 2)
-        if int.from_bytes(file.read(4), "little") == needed % 2**32:
-            return True
-    try:
+        length = int.from_bytes(file.read(4), "little") if is_packed else path.stat().st_size
+    if length != needed % 2**32:
         for _ in _slabs(path, header):
             pass
-    except UnreadableVolume:
-        return False
-    return True
 
 
 def voxel_digest(path: Path) -> str:
@@ -378,8 +375,9 @@ def _resampling(count: int, size: int) -> NDArray[np.float32]:
 
     The triangular kernel is as wide as the coarser of both grids, so that nothing aliases; its rows sum to 1.
 
-    >>> _resampling(4, 2).round(2).tolist()
-    [[0.43, 0.43, 0.14, 0.0], [0.0, 0.14, 0.43, 0.43]]
+    >>> _resampling(4, 2).round(2)
+    array([[0.43, 0.43, 0.14, 0.  ],
+           [0.  , 0.14, 0.43, 0.43]], dtype=float32)
     """
     scale = count / size
     centres = (np.arange(size) + 0.5) * scale - 0.5
