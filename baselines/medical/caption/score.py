@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
+from baselines.core import pictures
 from baselines.core.metrics.multilabel import concept_set, set_f1
 from baselines.core.metrics.text import bleu, clean, content_words, rouge1_f
 from baselines.core.results import Evaluation
 from baselines.core.statistics import Weights, resample_means
-from baselines.medical.caption.records import CONCEPTS, Prediction, TruthSet
+from baselines.medical.caption.records import CONCEPTS, Prediction, Sample, TruthSet, concept_number
 
+PANEL_SIDE = 400  # longer side of the image in a picture, in pixels
+TEXT_SIZE, TEXT_WIDTH, TEXT_COLUMNS = 14, 460, 58  # of the text beside it; columns are the characters that fit
+
+_GREEN, _RED, _BLUE = (0, 110, 80), (180, 60, 0), (0, 90, 150)
 _CAPTION_METRICS = ("bleu", "bleu_nltk33", "rouge1_f")
 
 
@@ -110,3 +117,68 @@ def _most_frequent(sets: Iterable[frozenset[str]]) -> list[str]:
     counts = Counter(entry for each in filled for entry in each)
     length = round(counts.total() / len(filled)) if filled else 0
     return sorted(counts, key=lambda entry: (-counts[entry], entry))[:length]
+
+
+# -------------------------------------------------------------------------------------------------------------- pictures
+
+Section = tuple[str, pictures.Colour, Sequence[str]]  # a heading, its colour, and the lines below it
+
+
+def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> Image.Image:
+    """Draw an image beside what was predicted for it and what is true.
+
+    Args:
+        sample: The image, and its truth where it has one.
+        prediction: Its concepts or its caption.
+        classes: Names of the concepts by the number in their code; empty for captions.
+
+    Raises:
+        OSError: If the image can't be read.
+    """
+    with Image.open(sample.image) as image:
+        page = pictures.shrink(image, PANEL_SIDE)
+    sections = _concept_sections(sample, prediction, classes) if classes else _caption_sections(sample, prediction)
+    return _beside_text(page, sample.id, sections)
+
+
+def _concept_sections(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> list[Section]:
+    """Return the concepts, divided by whether they are predicted and true; in a test set all are just predicted."""
+    predicted = [concept.upper() for concept in prediction.concepts]
+
+    def named(concepts: Iterable[str]) -> list[str]:
+        return [f"{concept}  {classes.get(concept_number(concept), '')}".rstrip() for concept in concepts]
+
+    if sample.truth is None:
+        return [("predicted", _BLUE, named(predicted))]
+    true = [concept.upper() for concept in sample.truth.concepts]
+    return [
+        ("predicted and true", _GREEN, named(concept for concept in predicted if concept in true)),
+        ("predicted, but not true", _RED, named(concept for concept in predicted if concept not in true)),
+        ("true, but not predicted", _BLUE, named(concept for concept in true if concept not in predicted)),
+    ]
+
+
+def _caption_sections(sample: Sample, prediction: Prediction) -> list[Section]:
+    """Return the predicted and the true caption."""
+    true = [] if sample.truth is None else [("true", _GREEN, [sample.truth.caption])]
+    return [*true, ("predicted", _BLUE, [prediction.caption])]
+
+
+def _beside_text(page: Image.Image, title: str, sections: Sequence[Section]) -> Image.Image:
+    """Put sections of text to the right of an image, as far down as they go."""
+    wide = pictures.font(TEXT_SIZE)
+    rows: list[tuple[str, pictures.Colour]] = []
+    for heading, colour, lines in sections:
+        rows.append((f"{heading}: {len(lines)}" if len(sections) > 2 else f"{heading}:", colour))
+        rows += [(f"  {part}", pictures.BLACK) for line in lines for part in textwrap.wrap(line, TEXT_COLUMNS) or ["(nothing)"]]
+    step = TEXT_SIZE + 6
+    text = Image.new("RGB", (TEXT_WIDTH, max(page.height, step * len(rows) + pictures.MARGIN)), pictures.WHITE)
+    pen = ImageDraw.Draw(text)
+    for place, (row, colour) in enumerate(rows):
+        pen.text((pictures.MARGIN, pictures.MARGIN + place * step), row, colour, wide)
+    left = Image.new("RGB", (page.width, text.height), pictures.WHITE)
+    left.paste(page)
+    both = Image.new("RGB", (page.width + text.width, text.height), pictures.WHITE)
+    both.paste(left)
+    both.paste(text, (page.width, 0))
+    return pictures.beside([(title, both)])
