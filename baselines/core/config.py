@@ -109,7 +109,8 @@ class TrainerConfig:
         channels_last: Whether the network's weights are laid out channels last.
         compile: Whether to use ``torch.compile``.
         accelerator: ``auto``, ``cpu`` or ``gpu``.
-        devices: Devices on this machine; each is a process with its own batches.
+        devices: Devices on each machine; each is a process with its own batches.
+        nodes: Machines; more than one needs a launcher that starts the processes on all of them, such as Slurm's.
         accumulate: Batches per optimisation step.
         checkpoint_seconds: Least seconds between two saves of ``last.ckpt``; after each validation it is saved anyway.
         threads: Threads of PyTorch on the CPU; ``None`` leaves PyTorch's choice. Another number may round differently.
@@ -125,6 +126,7 @@ class TrainerConfig:
     compile: bool = False
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt = 1
+    nodes: PositiveInt = 1
     accumulate: PositiveInt = 1
     checkpoint_seconds: NonNegative = 300.0
     threads: PositiveInt | None = None

@@ -9,6 +9,8 @@ import io
 import json
 import math
 import os
+import platform
+import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,37 +32,65 @@ from baselines.core.findings import invalid
 from baselines.training.module import BaselineModule
 
 METRICS = "metrics.csv"
+LOG = "log.txt"
 METRICS_HEADER = ["step", "part", "name", "value"]
 FLUSH_SECONDS = 10.0
 
 
 class Status:
-    """``status.json`` of a run folder: what state the run is in, for people and scripts.
+    """``status.json`` of a run folder, what state the run is in, for people and scripts; and ``log.txt`` beside it.
+
+    Time is summed over all attempts at the run, those that were cut off included.
 
     Args:
         path: The file.
         steps: Steps of the whole training.
+        devices: Devices that the run holds.
         writes: Whether this process writes it; of several processes one does.
     """
 
-    def __init__(self, path: Path, steps: int, *, writes: bool = True) -> None:
+    def __init__(self, path: Path, steps: int, *, devices: int = 1, writes: bool = True) -> None:
         self.path, self.writes = path, writes
+        before = self.read(path)
+        self._seconds_before = float(before.get("seconds") or 0.0)
+        self._started = time.monotonic()
         self.fields: dict[str, Any] = {
             "state": "running",
             "phase": "prepare",
             "step": 0,
             "of": steps,
+            "attempt": int(before.get("attempt") or 0) + 1,
             "started": _now(),
             "updated": _now(),
+            "seconds": self._seconds_before,
+            "devices": devices,
+            "host": platform.node(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "peak_memory": 0,
+            "peak_gpu_memory": 0,
             "best": None,
             "error": None,
+            "traceback": None,
         }
 
     def update(self, **fields: Any) -> None:
-        """Change fields and write the file."""
-        self.fields |= fields | {"updated": _now()}
+        """Change fields and write the file; a new state or phase also is a line of the log."""
+        known = {name: self.fields[name] for name in ("state", "phase")}
+        seconds = round(self._seconds_before + time.monotonic() - self._started, 1)
+        self.fields |= fields | {"updated": _now(), "seconds": seconds} | peak_memory()
+        if not self.writes:
+            return
+        write_json_atomic(self.path, self.fields)
+        if known != {name: self.fields[name] for name in known} or not fields:
+            self.note("{state}: {phase}, attempt {attempt} on {host}".format(**self.fields))
+            if self.fields["error"]:
+                self.note(self.fields["traceback"] or self.fields["error"])
+
+    def note(self, text: str) -> None:
+        """Append to the log."""
         if self.writes:
-            write_json_atomic(self.path, self.fields)
+            with (self.path.parent / LOG).open("a", encoding="utf-8") as log:
+                log.writelines(f"{_now()} {line}\n" for line in text.splitlines())
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:
@@ -70,6 +100,12 @@ class Status:
         except (OSError, ValueError):
             return {}
         return fields if isinstance(fields, dict) else {}
+
+
+def peak_memory() -> dict[str, int]:
+    """Return the most memory this process has held, in bytes, on the host and on its CUDA device."""
+    gpu = torch.cuda.max_memory_reserved() if torch.cuda.is_initialized() else 0
+    return {"peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "peak_gpu_memory": gpu}
 
 
 def _now() -> str:
@@ -215,6 +251,7 @@ class Journal(ClosingCallback):
         if trainer.logger:
             trainer.logger.log_metrics({f"train/{name}": value for name, value in numbers.items()}, step)
         self._display.row(step, numbers)
+        self.status.note(row_text(step, self.config.trainer.max_steps, numbers))
         self.status.update(step=step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -229,6 +266,7 @@ class Journal(ClosingCallback):
         if trainer.logger:
             trainer.logger.log_metrics({f"val/{name}": value for name, value in numbers.items()}, step)
         self._display.row(step, numbers)
+        self.status.note(row_text(step, self.config.trainer.max_steps, numbers))
         name, score = next(iter(numbers.items()))
         best = self.status.fields["best"]
         if best is None or score >= best["score"]:
@@ -281,16 +319,29 @@ class Display:
 
     def row(self, step: int, numbers: dict[str, float]) -> None:
         """Show a row of metrics."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         if self._bar:
-            self._bar.update(self._task, completed=step, description=text)
+            self._bar.update(self._task, completed=step, description=numbers_text(numbers))
         elif self.kind == "lines":
-            self._console.print(f"step {step}/{self.steps}  {text}", markup=False)
+            self._console.print(row_text(step, self.steps, numbers), markup=False)
 
     def close(self) -> None:
         """Take the bar down."""
         if self._bar:
             self._bar.stop()
+
+
+def row_text(step: int, steps: int, numbers: dict[str, float]) -> str:
+    """Return a row of metrics as a line.
+
+    >>> row_text(20, 100, {"loss": 0.5})
+    'step 20/100  loss 0.5'
+    """
+    return f"step {step}/{steps}  {numbers_text(numbers)}"
+
+
+def numbers_text(numbers: dict[str, float]) -> str:
+    """Return names and values in a line."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
 
 
 class RunWriter(ClosingCallback):

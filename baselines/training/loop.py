@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from rich.console import Console
 
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
@@ -420,6 +421,7 @@ def _quieten() -> None:
         ".*resuming from a checkpoint that ended before the epoch ended.*",  # the batches are a function of the step
         ".*does not have many workers.*",  # the number of workers is the user's choice
         ".*in eval mode at the start of training.*",  # the moving average
+        ".*`srun` command is available.*",  # a login node, or a job whose launcher runs one process
         ".*LeafSpec.*",  # Lightning 2.6 calls what torch 2.14 deprecates
     ):
         warnings.filterwarnings("ignore", message)

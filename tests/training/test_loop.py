@@ -20,7 +20,7 @@ from baselines.training.predict import predict
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
-FILES = """best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
+FILES = "log.txt ""best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
     status.json truth.json .lock"""
 
 
