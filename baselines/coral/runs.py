@@ -20,6 +20,7 @@ from baselines.coral.archive import Kind
 from baselines.coral.records import Prediction, Truth, TruthSet, nearest_substrate
 from baselines.coral.shapes import (
     NO_SHAPES,
+    Budget,
     Shapes,
     are_flat,
     are_repeated,
@@ -41,6 +42,12 @@ CODES: dict[str, Code] = {
     **FILE_CODES,
     **ID_CODES,
     **LINE_CODES,
+    "RUN-TOO-LARGE": Code(
+        _ERROR,
+        "the file is over 512 MiB, or a line over 8 MiB; or the edges of all outlines cross more than "
+        f"{Budget.IMAGE:,} rows of pixels in an image, or {Budget.FILE:,} in the run",
+        "a thousand zigzags from top to bottom",
+    ),
     # The organisers' scorer cuts the last character of the last line.
     "RUN-NO-FINAL-NEWLINE": LINE_CODES["RUN-NO-FINAL-NEWLINE"]._replace(severity=_ERROR),
     "RUN-NO-DETECTION": Code(_ERROR, "an image without any detection; a warning where images may be missing", "2018_0712_0001"),
@@ -125,6 +132,8 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
         prediction = judge.prediction(number, name, blocks)
         if ids.accepts(name, number):
             predictions[name] = prediction
+        if judge.is_over:
+            break
     ids.finish(severity=missing, consequence="they score as images without detections")
     return predictions
 
@@ -162,7 +171,8 @@ class _Judge:
     def __init__(self, truth_set: TruthSet, report: Report, missing: Severity) -> None:
         self.truths, self.kind = truth_set.truths, truth_set.kind
         self.report, self.missing = report, missing
-        self.pairs = _PAIRS
+        self.pairs, self.budget = _PAIRS, Budget()
+        self.is_over = False  # so many outlines that nobody should fill them, or go on reading
         self.line, self.id = 0, ""  # where we are
 
     def prediction(self, line: int, name: str, texts: list[str]) -> Prediction:
@@ -184,6 +194,10 @@ class _Judge:
         labels = np.repeat(
             np.array([label for label, _ in parts], np.int64), np.array([len(block.shapes) for _, block in parts], np.int64)
         )
+        over = self.budget.why_over(shapes)
+        if over:
+            self.is_over = True
+            self._tell(_ERROR, "TOO-LARGE", over, "", "write fewer detections, or simpler outlines")
         return Prediction(name, shapes, labels, np.concatenate([np.zeros(0), *(block.scores for _, block in parts)]))
 
     def _blocks(self, text: str) -> Iterator[_Block]:

@@ -11,8 +11,9 @@ from baselines.coral.archive import Kind
 from baselines.coral.records import Prediction, Truth, TruthSet
 from baselines.coral.shapes import NO_SHAPES, Shapes
 from baselines.coral.task import MAX_DETECTIONS
+from baselines.core.metrics.arrays import divide
 from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, PairIou, match_shapes, mean_of_defined, pair_iou
-from baselines.core.metrics.raster import compare_classes, mask_iou, rasterise
+from baselines.core.metrics.raster import Masks, compare_classes, mask_iou, rasterise, rasterise_classes
 from baselines.core.results import Evaluation, Number
 from baselines.core.statistics import Weights
 
@@ -26,7 +27,7 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
 
     The means of the first three go over the substrates with at least one object in the truth; predicting another one costs
     nothing there. ``map0`` counts any overlap as a match: our reading of the campaign's "without localisation". The pixel IoU
-    looks at no confidence. An image without prediction counts as one without detections.
+    looks at no confidence. An image without prediction counts as one without detections, and both count as missing.
 
     Args:
         truth_set: The truths; every image of it counts.
@@ -47,22 +48,31 @@ def evaluate(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> Eval
     pixels = np.array([seen[2] for seen in images.values()], np.float64).reshape(shape)
     names = list(truth_set.classes.values())
 
-    def measure(weights: Weights | None = None) -> dict[str, NDArray[np.float64]]:
-        return _average_precisions(strict, loose, truth_set, weights) | _pixel_ious(pixels, names, weights)
+    precision, recall = strict.evaluate()
+    columns = {int(label): column for column, label in enumerate(strict.classes)}
 
-    values = measure()
+    def resample(weights: Weights) -> dict[str, NDArray[np.float64]]:
+        found = _average_precisions(*strict.evaluate(weights), loose.evaluate(weights)[0], columns, truth_set)
+        return found | _pixel_ious(pixels, names, weights)
+
+    once = np.ones((1, len(images)), np.int64)
+    values = _average_precisions(precision, recall, loose.evaluate()[0], columns, truth_set) | _pixel_ious(pixels, names, once)
     order = ["map50", "recall50", "map0", "iou.overall"]
     order += [f"{group}.{name}" for group in ("iou", "ap50") for name in names]
     metrics = {name: float(values[name][0]) if np.isfinite(values[name][0]) else None for name in order}
-    missing = sum(name not in predictions for name in images)
-    return Evaluation(
-        metrics,
-        {name: _why(name) for name, value in metrics.items() if value is None},
-        strict.ids,
-        missing,
-        _per_class(metrics, strict, truth_set),
-        measure,
-    )
+    missing = sum(name not in predictions or not len(predictions[name].labels) for name in images)
+    per_class: dict[str, dict[str, Number]] = {
+        name: {
+            "iou": metrics[f"iou.{name}"],
+            "ap50": metrics[f"ap50.{name}"],
+            "recall50": float(recall[0, columns[label]]) if label in columns else None,
+            "truths": int(strict.truths[columns[label]]) if label in columns else 0,
+            "detections": strict.detections.get(label, 0),
+        }
+        for label, name in truth_set.classes.items()
+    }
+    undefined = {name: _why(name) for name, value in metrics.items() if value is None}
+    return Evaluation(metrics, undefined, strict.ids, missing, per_class, resample)
 
 
 def _why(metric: str) -> str:
@@ -77,91 +87,77 @@ def _look(truth: Truth, prediction: Prediction | None, truth_set: TruthSet) -> t
     """Return the matches in an image at IoU 0.5 and with any overlap, and its pixels of each substrate."""
     if prediction is None:
         prediction = Prediction(truth.id, NO_SHAPES, np.zeros(0, np.int64), np.zeros(0))
+    found_rings, found_pixels = _fill(prediction.shapes, prediction.labels, truth, truth_set)
+    true_rings, true_pixels = _fill(truth.shapes, truth.labels, truth, truth_set)
+    iou_of = pair_ious(prediction.shapes, truth, truth_set.kind, (found_rings, true_rings))
     strict, loose = match_shapes(
-        _iou_of(prediction.shapes, truth, truth_set.kind),
-        truth.labels,
-        prediction.labels,
-        prediction.scores,
-        thresholds=(0.5, 0.0),
-        limit=MAX_DETECTIONS,
+        iou_of, truth.labels, prediction.labels, prediction.scores, thresholds=(0.5, 0.0), limit=MAX_DETECTIONS
     )
-    planes = {label: plane for plane, label in enumerate(sorted(truth_set.classes))}
-    areas = [
-        rasterise(shapes.points, shapes.offsets, [planes[label] for label in of], len(planes), (truth.width, truth.height))
-        for shapes, of in ((truth.shapes, truth.labels.tolist()), (prediction.shapes, prediction.labels.tolist()))
-    ]
-    return strict, loose, list(compare_classes(*areas))
+    return strict, loose, list(compare_classes(true_pixels, found_pixels))
 
 
-def _iou_of(shapes: Shapes, truth: Truth, kind: Kind) -> PairIou:
-    """Return what gives the IoU of pairs of a detection and a truth: of boxes as such, of polygons as masks."""
+def _fill(shapes: Shapes, labels: Counts, truth: Truth, truth_set: TruthSet) -> tuple[Masks | None, Masks]:
+    """Return the masks of polygons, each by itself, where average precision needs them, and of all shapes of each substrate."""
+    classes = sorted(truth_set.classes)
+    rings = shapes.points, shapes.offsets, np.searchsorted(classes, labels), len(classes), (truth.width, truth.height)
+    return (None, rasterise(*rings)) if truth_set.kind == "boxes" else rasterise_classes(*rings)
+
+
+def pair_ious(shapes: Shapes, truth: Truth, kind: Kind, masks: tuple[Masks | None, Masks | None] = (None, None)) -> PairIou:
+    """Return what gives the IoU of pairs of a detection and a truth: of boxes as such, of polygons as masks.
+
+    Args:
+        shapes: The detections.
+        truth: The objects.
+        kind: Which of the two it is to be.
+        masks: Those of the polygons of both, a plane each, where they are at hand.
+    """
     boxes, true_boxes = shapes.boxes(), truth.shapes.boxes()
 
     def of_boxes(mine: Counts, theirs: Counts) -> NDArray[np.float64]:
         return pair_iou(boxes[mine], true_boxes[theirs])
 
+    if kind == "boxes":
+        return of_boxes
+    size = truth.width, truth.height
+    found, true = (
+        rasterise(each.points, each.offsets, range(len(each)), len(each), size) if mask is None else mask
+        for each, mask in zip((shapes, truth.shapes), masks, strict=True)
+    )
+
     def of_masks(mine: Counts, theirs: Counts) -> NDArray[np.float64]:
         low, high = np.maximum(boxes[mine, :2], true_boxes[theirs, :2]), np.minimum(boxes[mine, 2:], true_boxes[theirs, 2:])
         # An edge of a mask is a pixel wide, so that rings which only touch have pixels in common.
         meet = (low <= high).all(axis=1)
-        detections, places = np.unique(mine[meet], return_inverse=True)  # the others need no mask
-        size = truth.width, truth.height
-        found, true = (
-            rasterise(each.points, each.offsets, range(len(each)), len(each), size)
-            for each in (shapes.take(detections), truth.shapes)
-        )
         ious = np.zeros(len(mine))
-        ious[meet] = mask_iou(found, true, places, theirs[meet])
+        ious[meet] = mask_iou(found, true, mine[meet], theirs[meet])
         return ious
 
-    return of_boxes if kind == "boxes" else of_masks
+    return of_masks
 
 
 def _average_precisions(
-    strict: DetectionStatistics, loose: DetectionStatistics, truth_set: TruthSet, weights: Weights | None
+    precision: NDArray[np.float64],
+    recall: NDArray[np.float64],
+    loose: NDArray[np.float64],
+    columns: Mapping[int, int],
+    truth_set: TruthSet,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what average precisions there are, each ``(R,)``, NaN where undefined."""
-    precision, recall = strict.evaluate(weights)
-    found = {"map50": mean_of_defined(precision), "recall50": mean_of_defined(recall)}
-    found["map0"] = mean_of_defined(loose.evaluate(weights)[0])
-    columns = {int(label): column for column, label in enumerate(strict.classes)}
+    """Return what average precisions there are, each ``(R,)``, NaN where undefined, from those of the classes ``(R, C)``."""
+    found = {"map50": mean_of_defined(precision), "recall50": mean_of_defined(recall), "map0": mean_of_defined(loose)}
     nothing = np.full(len(precision), np.nan)
-    for label, name in truth_set.classes.items():
-        found[f"ap50.{name}"] = precision[:, columns[label]] if label in columns else nothing
-    return found
-
-
-def _pixel_ious(pixels: NDArray[np.float64], names: list[str], weights: Weights | None) -> dict[str, NDArray[np.float64]]:
-    """Return the pixel IoU of each substrate and overall, each ``(R,)``, NaN where undefined (M7 step 7)."""
-    rows = np.ones((1, len(pixels))) if weights is None else np.asarray(weights, np.float64)
-    shared, either = np.tensordot(rows, pixels, axes=1).transpose(1, 0, 2)
-    found = {"iou.overall": _divide(shared.sum(1), either.sum(1), 0.0)}
-    return found | {f"iou.{name}": _divide(shared[:, column], either[:, column], _EPSILON) for column, name in enumerate(names)}
-
-
-def _divide(part: NDArray[np.float64], whole: NDArray[np.float64], epsilon: float) -> NDArray[np.float64]:
-    """Return ratios ``(R,)``, NaN where the whole is 0."""
-    ratio = np.full(len(part), np.nan)
-    np.divide(part, whole + epsilon, out=ratio, where=whole > 0)
-    return ratio
-
-
-def _per_class(
-    metrics: Mapping[str, float | None], statistics: DetectionStatistics, truth_set: TruthSet
-) -> dict[str, dict[str, Number]]:
-    """Return the numbers of each substrate."""
-    recall = statistics.evaluate()[1]
-    columns = {int(label): column for column, label in enumerate(statistics.classes)}
-    return {
-        name: {
-            "iou": metrics[f"iou.{name}"],
-            "ap50": metrics[f"ap50.{name}"],
-            "recall50": float(recall[0, columns[label]]) if label in columns else None,
-            "truths": int(statistics.truths[columns[label]]) if label in columns else 0,
-            "detections": statistics.detections.get(label, 0),
-        }
+    return found | {
+        f"ap50.{name}": precision[:, columns[label]] if label in columns else nothing
         for label, name in truth_set.classes.items()
     }
+
+
+def _pixel_ious(pixels: NDArray[np.float64], names: list[str], weights: Weights) -> dict[str, NDArray[np.float64]]:
+    """Return the pixel IoU of each substrate and overall, each ``(R,)``, NaN where undefined (M7 step 7)."""
+    shared, either = np.tensordot(np.asarray(weights, np.float64), pixels, axes=1).transpose(1, 0, 2)
+    ious = divide(shared, either + _EPSILON * (either > 0))
+    found = {"iou.overall": divide(shared.sum(1), either.sum(1))}
+    return found | {f"iou.{name}": ious[:, column] for column, name in enumerate(names)}
 
 
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:

@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco
 
 from baselines.core.metrics import raster
-from baselines.core.metrics.raster import Masks, compare_classes, mask_iou, rasterise
+from baselines.core.metrics.raster import Masks, compare_classes, edge_rows, mask_iou, rasterise, rasterise_classes
 
 IMAGE = (4032, 3024)
 SQUARE = [(100, 100), (199, 100), (199, 199), (100, 199)]
@@ -196,6 +196,42 @@ def test_compare_classes_equals_bitmaps(seed):
         truth, run = (picture == plane for picture in pictures)
         assert shared[plane] == (truth & run).sum()
         assert either[plane] == (truth | run).sum()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_rings_and_classes_are_what_filling_them_twice_gives(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    if seed % 2:
+        monkeypatch.setattr(raster, "BLOCK", 7)
+    size = (40, 30)
+    rings = random_rings(rng, size, most=15, points=6)
+    rings = [ring // int(rng.integers(1, 5)) for ring in rings]
+    points, offsets = np.concatenate(rings), np.cumsum([0, *map(len, rings)])
+    classes = rng.integers(0, 4, len(rings))
+    each, together = rasterise_classes(points, offsets, classes, 5, size)
+    for masks, planes, count in ((each, np.arange(len(rings)), len(rings)), (together, classes, 5)):
+        expected = rasterise(points, offsets, planes, count, size)
+        for field in ("starts", "ends", "offsets"):
+            assert np.array_equal(getattr(masks, field), getattr(expected, field))
+
+
+def test_rings_that_meet_nothing_are_filled_once(monkeypatch):
+    filled = []
+    monkeypatch.setattr(raster, "rasterise", lambda *args: filled.append(len(args[2])) or rasterise(*args))
+    far = [(x + 900, y) for x, y in SQUARE]
+    points, offsets = np.concatenate([SQUARE, far, SQUARE, SHIFTED]), np.arange(0, 17, 4)
+    raster.rasterise_classes(points, offsets, np.array([0, 0, 1, 2]), 3, IMAGE)
+    raster.rasterise_classes(points, offsets, np.array([0, 0, 0, 0]), 3, IMAGE)
+    assert filled == [4, 0, 4, 3]
+
+
+def test_edge_rows_are_what_filling_works_on():
+    rng = np.random.default_rng(6)
+    rings = random_rings(rng, (50, 50), most=20)
+    points, offsets = np.concatenate(rings), np.cumsum([0, *map(len, rings)])
+    expected = sum(abs(int(a[1]) - int(b[1])) + 1 for ring in rings for a, b in zip(ring, np.roll(ring, -1, 0), strict=True))
+    assert edge_rows(points, offsets) == expected
+    assert edge_rows([], [0]) == 0
 
 
 def test_compare_classes_allows_many_classes():

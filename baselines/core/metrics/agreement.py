@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from baselines.core.metrics.arrays import divide
+
 
 def confusion_matrices(
     truth: ArrayLike, predicted: ArrayLike, classes: int, weights: NDArray[np.int64] | None = None
@@ -42,7 +44,7 @@ def accuracy(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> accuracy(np.array([[[2.0, 0.0], [1.0, 1.0]]])).tolist()
     [0.75]
     """
-    return _divide(np.trace(matrices, axis1=1, axis2=2), matrices.sum((1, 2)))
+    return divide(np.trace(matrices, axis1=1, axis2=2), matrices.sum((1, 2)))
 
 
 def cohen_kappa(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,11 +66,4 @@ def cohen_kappa(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     items = matrices.sum((1, 2))
     agreement = items * np.trace(matrices, axis1=1, axis2=2)
     chance = (matrices.sum(1) * matrices.sum(2)).sum(1)
-    return _divide(agreement - chance, items**2 - chance)
-
-
-def _divide(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; NaN where the denominator is 0."""
-    ratios = np.full(len(numerators), np.nan)
-    np.divide(numerators, denominators, out=ratios, where=denominators != 0)
-    return ratios
+    return divide(agreement - chance, items**2 - chance)

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.core.metrics.raster import ranges
+from baselines.core.metrics.arrays import blocks, divide, ranges
 
 MAX_DETECTIONS = 300  # per image and class
 EPSILON = float(np.spacing(1))  # pycocotools adds it to TP + FP
@@ -262,12 +262,8 @@ def _pairs(labels: NDArray[np.int64], truth_labels: NDArray[np.int64]) -> Iterat
     order = np.argsort(truth_labels, kind="stable")
     first, behind = (np.searchsorted(truth_labels[order], labels, side) for side in ("left", "right"))
     counts = behind - first
-    work = np.cumsum(counts)
-    start = done = 0
-    while start < len(labels):
-        stop = max(start + 1, int(np.searchsorted(work, done + BLOCK, side="right")))
+    for start, stop in blocks(counts, BLOCK):
         yield np.repeat(np.arange(start, stop), counts[start:stop]), order[ranges(first[start:stop], counts[start:stop])]
-        start, done = stop, int(work[stop - 1])
 
 
 class _Assignment:
@@ -382,10 +378,7 @@ def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     [0.5, nan]
     """
     defined = np.isfinite(values)
-    counts = defined.sum(1)
-    means = np.full(len(values), np.nan)
-    np.divide(np.where(defined, values, 0.0).sum(1), counts, out=means, where=counts > 0)
-    return means
+    return divide(np.where(defined, values, 0.0).sum(1), defined.sum(1))
 
 
 def _joined(arrays: list[NDArray[Scalar]], dtype: type[Scalar]) -> NDArray[Scalar]:
