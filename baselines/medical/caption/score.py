@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from baselines.core import pictures
 from baselines.core.metrics.multilabel import concept_set, set_f1
@@ -136,7 +136,7 @@ def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> 
         OSError: If the image can't be read.
     """
     with Image.open(sample.image) as image:
-        page = pictures.shrink(image, PANEL_SIDE)
+        page = ImageOps.contain(image.convert("RGB"), (PANEL_SIDE, PANEL_SIDE))
     sections = _concept_sections(sample, prediction, classes) if classes else _caption_sections(sample, prediction)
     return _beside_text(page, sample.id, sections)
 
