@@ -74,7 +74,13 @@ def positive(text: str) -> int:
 
 
 def _tasks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", nargs="?", metavar="TASK", help="show the card of this task: splits, metrics, run file")
+    parser.add_argument("task", nargs="?", metavar="TASK", help="show the card of this task: splits, metrics, examples")
+    only = parser.add_mutually_exclusive_group()
+    for flag, what, text in (
+        ("--example", "run", "print a valid run of the task and nothing else"),
+        ("--example-truth", "truth", "print a truth to that run and nothing else"),
+    ):
+        only.add_argument(flag, dest="example", action="store_const", const=what, help=text)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -234,8 +240,14 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a file name of conf/experiment, without .yaml")
 
 
+_EXAMPLES = """examples:
+  imageclef tasks vqa
+  imageclef tasks vqa --example > run.txt
+  imageclef tasks vqa --example-truth > truth.txt
+  imageclef score vqa --run run.txt --truth truth.txt"""
+
 VERBS = {
-    "tasks": Verb("list the ten tasks and what works for each", "baselines.core.commands:tasks", _tasks),
+    "tasks": Verb("list the ten tasks and what works for each", "baselines.core.commands:tasks", _tasks, _EXAMPLES),
     "sample": Verb(
         "write generated sample data, laid out as the campaign distributed its own",
         "baselines.core.commands:sample",
@@ -426,7 +438,7 @@ def _help() -> str:
             *(f"  {name:{width}}{verb.summary}" for name, verb in VERBS.items()),
             "",
             "`imageclef VERB --help` tells more about one of them, `imageclef --version` the version.",
-            "exit codes: 0 fine, 1 the input is invalid, 2 wrong usage, 3 a bug in imageclef-baselines",
+            "exit codes: 0 fine, 1 the input is invalid, 2 wrong usage, 3 a bug in imageclef-baselines, 130 interrupted",
         )
     )
 

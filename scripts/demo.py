@@ -19,7 +19,7 @@ from rich.table import Table
 
 from baselines.core.findings import Findings
 from baselines.core.paths import run_name
-from baselines.core.report import make_console
+from baselines.core.report import show
 from baselines.core.tasks import TaskCard, all_tasks
 
 # What the demo changes of preset=demo, by experiment: enough steps to beat the trivial run clearly on two CPU cores.
@@ -50,7 +50,7 @@ def main() -> int:
     RUNS.mkdir(parents=True, exist_ok=True)
     summary = RUNS / "summary.json"
     summary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    make_console().print(table(rows))
+    show(table(rows))
     print(f"the same rows are in {summary}, each run in {RUNS}/TASK/EXPERIMENT/")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -109,8 +109,9 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("tasks", {"task": None}),
-        ("tasks vqa", {"task": "vqa"}),
+        ("tasks", {"task": None, "example": None}),
+        ("tasks vqa --example-truth", {"task": "vqa", "example": "truth"}),
+        ("tasks --example vqa", {"task": "vqa", "example": "run"}),
         ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0}),
         ("sample vqa --size 5 vqg --seed 3 --out d", {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3}),
         (

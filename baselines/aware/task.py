@@ -29,5 +29,11 @@ CARDS = (
         ),
         run_file="run.json",  # this project's name: the campaign prescribed none that is known
         example_ids=("0a1b2c3d4e5f6a7b", "8c9d0e1f2a3b4c5d"),
+        example_truth=(
+            "{\n"
+            '"0a1b2c3d4e5f6a7b": {"acc": -1.2, "bank": -0.4, "it": 0.25, "wait": -0.8},\n'
+            '"8c9d0e1f2a3b4c5d": {"acc": 0.5, "bank": 0.1, "it": -0.75, "wait": 1.1}\n'
+            "}\n"
+        ),
     ),
 )

@@ -47,6 +47,11 @@ CARDS = (
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,
         example_ids=_EXAMPLE_IDS,
+        example_truth=(
+            "2018_0712_000000_001 0 c_algae_macro_or_leaves 1 1008 756 3024 2268\n"
+            "2018_0712_000000_002 0 c_sponge 1 310 420 1890 1505\n"
+            "2018_0712_000000_002 1 c_algae_macro_or_leaves 1 900 700 3100 2300\n"
+        ),
     ),
     TaskCard(
         id="coral-parsing",
@@ -62,5 +67,10 @@ CARDS = (
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,
         example_ids=_EXAMPLE_IDS,
+        example_truth=(
+            "2018_0712_000000_001 0 c_algae_macro_or_leaves 1 1008 756 1008 2268 3024 2268 3024 756\n"
+            "2018_0712_000000_002 0 c_sponge 1 310 420 290 1505 1100 1490 1890 640\n"
+            "2018_0712_000000_002 1 c_algae_macro_or_leaves 1 900 700 950 2300 3100 2250 3000 800\n"
+        ),
     ),
 )

@@ -92,9 +92,9 @@ def bench(args: argparse.Namespace) -> int:
             )
             for figure in figures
         ],
-        ("what", "to"),
+        prose=("what", "to"),
     )
-    report.make_console().print(table)
+    report.show(table)
     if args.json is not None:
         results = {
             "device": f"{platform.machine()}, {platform.platform()}",

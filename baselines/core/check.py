@@ -22,7 +22,7 @@ from baselines.core.common_checks import common_distributions, common_rules
 from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
 from baselines.core.images import cache_folder, examine_images
-from baselines.core.report import cells_table, make_console
+from baselines.core.report import cells_table, make_console, show
 from baselines.core.runs import Code
 from baselines.core.tasks import TaskCard, get_task
 
@@ -54,8 +54,8 @@ def check(args: argparse.Namespace) -> int:
     outcome = check_data_set(card, args.root, settings, args.ignore, before)
     if args.json:
         write_json_atomic(args.json, outcome.to_dict())
+    show(findings_table(outcome))
     console = make_console()
-    console.print(findings_table(outcome))
     console.print(verdict(outcome), markup=False, highlight=False)
     if args.write_accepted:
         count = write_accepted(args.write_accepted, outcome, before)
@@ -76,7 +76,7 @@ def findings_table(outcome: Outcome) -> Any:
         found = [finding for finding in outcome.findings if finding.code == code]
         examples = "\n".join(_example(finding, outcome.data_set.root) for finding in found[:EXAMPLES])
         rows.append((outcome.severity(code).value, code, str(outcome.findings.counts[code]), outcome.meaning(code), examples))
-    return cells_table(("severity", "code", "count", "what", "such as"), rows, ("severity", "code", "what", "such as"))
+    return cells_table(("severity", "code", "count", "what", "such as"), rows, ("what", "such as"), ("severity", "code"))
 
 
 def _example(finding: Finding, root: Path) -> str:

@@ -7,35 +7,53 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
 from baselines.core.files import refuse_overwriting, write_atomic
-from baselines.core.findings import Findings, Severity
+from baselines.core.findings import Findings, Severity, UsageError
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
 
 def tasks(args: argparse.Namespace) -> int:
-    """Print a table of all tasks, or the card of one.
+    """Print a table of all tasks, or the card of one, or one of its examples alone.
 
     Args:
-        args: ``task``: a task id, or ``None``.
+        args: ``task``: a task id, or ``None``; ``example``, ``run``, ``truth`` or ``None``.
+
+    Raises:
+        UsageError: If there is no such task, an example is asked for without a task, or the task has none.
     """
-    console = report.make_console()
     if args.task is None:
-        console.print(report.tasks_table())
+        if args.example:
+            raise UsageError("an example is that of a task: name one")
+        report.show(report.tasks_table())
         return 0
     card = get_task(args.task)
-    console.print(report.card_text(card, _example_run(card)))
+    if args.example:
+        sys.stdout.write(_example(card, args.example))
+        return 0
+    report.show(report.card_text(card))
+    if card.has("runs") and card.example_truth:
+        named = f"for {card.unit}s {' and '.join(card.example_ids)}"
+        for title, flag, what in (("a truth", "--example-truth", "truth"), ("a valid run", "--example", "run")):
+            print(f"\n{title}, {named} ({flag} prints it alone):\n\n{_example(card, what).rstrip()}")
     return 0
 
 
-def _example_run(card: TaskCard) -> str | None:
-    if not card.has("runs"):
-        return None
-    truth_set = card.module("records").truths_of_ids(card.example_ids, card.id)
-    example: str = card.module("runs").example_run(truth_set)
+def _example(card: TaskCard, what: str) -> str:
+    """Return the text of the task's example truth, or of a valid run on it."""
+    records, runs = card.module("records"), card.module("runs")
+    if not card.example_truth:
+        raise UsageError(f"task {card.id} has no example")
+    if what == "truth":
+        return card.example_truth
+    with tempfile.TemporaryDirectory() as folder:
+        truth = Path(folder) / "truth"
+        truth.write_text(card.example_truth, encoding="utf-8", newline="")
+        example: str = runs.example_run(records.read_truth(truth, card.id, Findings()))
     return example
 
 
@@ -99,7 +117,7 @@ def score(args: argparse.Namespace) -> int:
     texts = [(path, export()) for path, export in exports if path is not None]  # all of them, before one is written
     for path, text in texts:
         write_atomic(path, text)
-    report.make_console().print(report.scores_table(scores))
+    report.show(report.scores_table(scores))
     return 0
 
 
@@ -126,7 +144,7 @@ def compare(args: argparse.Namespace) -> int:
     if args.out is not None:
         write_atomic(args.out, leaderboard.WRITERS[args.format](rows))
     elif args.format == "table":
-        report.make_console().print(leaderboard.as_table(rows))
+        report.show(leaderboard.as_table(rows))
     else:
         sys.stdout.write(leaderboard.WRITERS[args.format](rows))
     return 1 if any(row.scores is None for row in rows) else 0

@@ -153,7 +153,7 @@ def cells(rows: Sequence[Row], dash: str = report.NOTHING) -> tuple[list[str], l
 
 def as_table(rows: Sequence[Row]) -> Table:
     """Return the leaderboard as a table for the console."""
-    return report.cells_table(*cells(rows), TEXT_COLUMNS)
+    return report.cells_table(*cells(rows), prose=("verdict",), whole=("run",))
 
 
 def as_markdown(rows: Sequence[Row]) -> str:

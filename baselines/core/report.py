@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TextIO
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from baselines.core.results import Number, Scores
 from baselines.core.tasks import TaskCard, all_tasks
 
-PLAIN_WIDTH = 200  # columns where there is no terminal to fit into
+PLAIN_WIDTH = 100_000  # columns where there is no terminal to fit into: a line is never broken there
 NOTHING = "-"
 
 
@@ -31,18 +33,26 @@ def make_console(file: TextIO | None = None) -> Console:
     return console
 
 
+def show(renderable: RenderableType, file: TextIO | None = None) -> None:
+    """Print tables and text so that nothing is cut, however narrow the terminal: what can't be broken runs over its edge.
+
+    Args:
+        renderable: What :func:`scores_table` and the like return.
+        file: Where to print; by default standard output.
+    """
+    console = make_console(file)
+    options = console.options.update(width=PLAIN_WIDTH)
+    tables = [part for part in getattr(renderable, "renderables", [renderable]) if isinstance(part, Table)]
+    console.width = max(console.width, *(Measurement.get(console, options, table).minimum for table in tables), 1)
+    console.print(renderable)
+
+
 def scores_table(scores: Scores) -> RenderableType:
     """Arrange scores: the metrics with their intervals, the primary one first; the classes; what is undefined; warnings."""
     by_class = {f"{column}.{name}" for name, numbers in scores.per_class.items() for column in numbers}
     names = sorted(scores.metrics.keys() - by_class, key=[scores.primary, *scores.metrics].index)
-    metrics = _table("metric")
-    metrics.add_column("score", justify="right")
-    metrics.add_column("95 % interval", justify="right")
-    for name in names:
-        style = "bold" if name == scores.primary else ""
-        metrics.add_row(
-            *_row(name, format_number(scores.metrics[name]), format_interval(scores.intervals.get(name))), style=style
-        )
+    rows = [(name, format_number(scores.metrics[name]), format_interval(scores.intervals.get(name))) for name in names]
+    metrics = cells_table(("metric", "score", "95 % interval"), rows, whole=("metric",), bold=scores.primary)
     parts: list[RenderableType] = [Text(f"{scores.task}: {_counts(scores.n)}"), metrics]
     if scores.per_class:
         parts.append(_class_table(scores))
@@ -55,30 +65,18 @@ def scores_table(scores: Scores) -> RenderableType:
 def _class_table(scores: Scores) -> Table:
     columns = dict.fromkeys(column for numbers in scores.per_class.values() for column in numbers)
     has_intervals = {column for column in columns if any(f"{column}.{name}" in scores.intervals for name in scores.per_class)}
-    table = _table("class")
+    head = ["class"]
     for column in columns:
-        table.add_column(column, justify="right")
-        if column in has_intervals:
-            table.add_column("95 % interval", justify="right")
+        head += [column, "95 % interval"] if column in has_intervals else [column]
+    rows = []
     for name, numbers in scores.per_class.items():
         cells = [name]
         for column in columns:
             cells.append(format_number(numbers.get(column)))
             if column in has_intervals:
                 cells.append(format_interval(scores.intervals.get(f"{column}.{name}")))
-        table.add_row(*_row(*cells))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column)
-    return table
-
-
-def _row(*cells: str) -> Iterable[Text]:
-    return (Text(cell) for cell in cells)
+        rows.append(cells)
+    return cells_table(head, rows, whole=("class",))
 
 
 def format_interval(interval: tuple[float, float] | None) -> str:
@@ -90,20 +88,41 @@ def format_interval(interval: tuple[float, float] | None) -> str:
     return NOTHING if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
-def cells_table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[str]) -> Table:
-    """Arrange cells under a head; columns that are not text are set flush right."""
-    table = _table()
-    for name in head:
-        table.add_column(name, justify="left" if name in text_columns else "right")
+def cells_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    prose: Collection[str] = (),
+    whole: Collection[str] = (),
+    bold: str = "",
+) -> Table:
+    """Arrange cells under a head.
+
+    Args:
+        head: Names of the columns.
+        rows: The cells.
+        prose: Columns of text, set flush left, that may be broken where the terminal is too narrow.
+        whole: Columns of names, set flush left, that are never broken. What is left are numbers, set flush right.
+        bold: First cell of the row to set in bold.
+    """
+    table = Table(box=box.SIMPLE_HEAD)
+    rows = list(rows)
+    for index, name in enumerate(head):
+        justify: Literal["left", "right"] = "left" if name in (*prose, *whole) else "right"
+        if name in prose:
+            table.add_column(name, justify=justify, overflow="fold")
+        else:
+            cells = (row[index] for row in rows)
+            width = max(cell_len(line) for cell in (name, *cells) for line in (cell.splitlines() or [""]))
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=True, min_width=width)
     for row in rows:
-        table.add_row(*_row(*row))
+        table.add_row(*map(Text, row), style="bold" if bold and row[0] == bold else "")
     return table
 
 
 def as_text(renderable: RenderableType) -> str:
     """Return what the console would print to a file."""
     buffer = io.StringIO()
-    make_console(buffer).print(renderable)
+    show(renderable, buffer)
     return buffer.getvalue()
 
 
@@ -123,32 +142,47 @@ def _counts(n: Mapping[str, int]) -> str:
 
 
 def _undefined(scores: Scores) -> list[str]:
-    """Return a line for each reason, with the metrics it concerns."""
+    """Return a line for each reason, with the metrics it concerns; those of single classes, which have a table, are counted."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in scores.undefined.items():
         by_reason[reason].append(name)
-    return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    return [f"{_listed(names, scores.per_class)}: {reason}" for reason, names in by_reason.items()]
+
+
+def _listed(names: Iterable[str], classes: Collection[str]) -> str:
+    """Return metrics as text, those of classes in short: ``map50; ap50 of 2 classes``."""
+    counts: Counter[str] = Counter()
+    others = []
+    for name in names:
+        column, _, of = name.partition(".")
+        if of in classes:
+            counts[column] += 1
+        else:
+            others.append(name)
+    by_count: dict[int, list[str]] = defaultdict(list)
+    for column, count in counts.items():
+        by_count[count].append(column)
+    in_short = [f"{', '.join(columns)} of {count} class{'' if count == 1 else 'es'}" for count, columns in by_count.items()]
+    return "; ".join(([", ".join(others)] if others else []) + in_short)
 
 
 def tasks_table() -> RenderableType:
     """Arrange all tasks: what each predicts, its primary metric and what works today."""
-    table = _table("task", "predicts", "baseline", "primary metric", "state")
-    for card in all_tasks().values():
-        table.add_row(*_row(card.id, card.predicts, card.baseline, card.primary.name, card.state))
+    head = ("task", "predicts", "baseline", "primary metric", "state")
+    rows = [(card.id, card.predicts, card.baseline, card.primary.name, card.state) for card in all_tasks().values()]
     states = "baseline: trains and scores; scorer: scores runs; planned: neither yet. `imageclef tasks TASK` tells more."
+    table = cells_table(head, rows, prose=("predicts", "baseline"), whole=("task", "primary metric", "state"))
     return Group(table, Text(states))
 
 
-def card_text(card: TaskCard, example_run: str | None) -> RenderableType:
-    """Arrange a task's card: what goes in, the run file, the metrics.
-
-    Args:
-        card: The card.
-        example_run: The text of a valid run, where the task has a run format yet.
-    """
+def card_text(card: TaskCard) -> RenderableType:
+    """Arrange a task's card: what goes in, the run file, the metrics."""
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, value in (
         ("state", card.state),
+        ("experiment", f"{card.experiment} (imageclef train experiment={card.experiment})" if card.has("model") else NOTHING),
         ("predicts", card.predicts),
         ("baseline", card.baseline),
         ("version", card.version),
@@ -157,24 +191,17 @@ def card_text(card: TaskCard, example_run: str | None) -> RenderableType:
         ("classes", ", ".join(f"{label} {name}" for label, name in card.classes.items()) or NOTHING),
         ("run file", card.run_file),
     ):
-        facts.add_row(*_row(name, value))
-    metrics = _table("metric", "says", "better")
-    for metric in card.metrics:
-        metrics.add_row(*_row(metric.name, metric.description, _better(metric.higher_is_better)))
-    for metric in card.class_metrics:
-        metrics.add_row(*_row(f"{metric.name}.<class>", metric.description, _better(metric.higher_is_better)))
+        facts.add_row(Text(name), Text(value))
+    described = [(metric.name, metric) for metric in card.metrics]
+    described += [(f"{metric.name}.<class>", metric) for metric in card.class_metrics]
+    rows = [(name, metric.description, _better(metric.higher_is_better)) for name, metric in described]
+    metrics = cells_table(("metric", "says", "better"), rows, prose=("says",), whole=("metric", "better"))
     parts: list[RenderableType] = [Text(card.id, style="bold"), facts, metrics]
     if card.files:
-        parts += [Text("files as distributed, below the data root:"), *_indented(card.files), Text()]
-    if example_run is not None:
-        ids = " and ".join(card.example_ids)
-        parts += [Text(f"a valid run, for {card.unit}s {ids}:"), *_indented(example_run.splitlines())]
+        parts.append(Text("files as distributed, below the data root:"))
+        parts += [Text(f"  {file}", overflow="fold") for file in card.files]
     return Group(*parts)
 
 
 def _better(higher_is_better: bool) -> str:
     return "higher" if higher_is_better else "lower"
-
-
-def _indented(lines: Sequence[str]) -> list[Text]:
-    return [Text(f"  {line}", overflow="fold") for line in lines]

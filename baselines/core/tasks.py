@@ -51,6 +51,7 @@ class TaskCard:
         classes: Class names by campaign id, where they are known beforehand; readers take the names from the data.
         files: The files as distributed that the readers look for, as paths below the data root.
         example_ids: Two invented ids of the campaign's form, for examples.
+        example_truth: A truth of these two, as distributed; shown to users, who try commands on it.
         experiment: Name of the reference recipe, a file of ``conf/experiment``, which several tasks may share; left out, it is
             the id with ``_`` for ``-``.
     """
@@ -69,6 +70,7 @@ class TaskCard:
     classes: Mapping[int, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     example_ids: tuple[str, ...] = ("a", "b")
+    example_truth: str = ""
     experiment: str = ""
 
     def __post_init__(self) -> None:

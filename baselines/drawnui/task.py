@@ -30,6 +30,14 @@ _METRICS = (
 )
 _CLASS_METRICS = (Metric("ap50", "average precision of a class at IoU 0.5"),)
 _EXAMPLE_IDS = ("0a1b2c3d.jpg", "4e5f6a7b.jpg")
+_EXAMPLE_TRUTH = """[
+{"file": "0a1b2c3d.jpg", "width": 400, "height": 600, "annotations": [
+ {"box": [0.25, 0.25, 0.5, 0.5], "detectionClass": 1, "detectionString": "paragraph", "score": 1}]},
+{"file": "4e5f6a7b.jpg", "width": 400, "height": 600, "annotations": [
+ {"box": [0.5, 0.1, 0.4, 0.8], "detectionClass": 1, "detectionString": "paragraph", "score": 1},
+ {"box": [0.1, 0.1, 0.2, 0.3], "detectionClass": 16, "detectionString": "button", "score": 1}]}
+]
+"""
 
 CARDS = (
     TaskCard(
@@ -51,6 +59,7 @@ CARDS = (
             "drawnui/wireframe_test_set/test/*.jpg",
         ),
         example_ids=_EXAMPLE_IDS,
+        example_truth=_EXAMPLE_TRUTH,
     ),
     TaskCard(
         id="drawnui-screenshot",
@@ -72,6 +81,7 @@ CARDS = (
             "drawnui/screenshot_test_set/test/images/*.jpg",
         ),
         example_ids=_EXAMPLE_IDS,
+        example_truth=_EXAMPLE_TRUTH,
     ),
 )
 

@@ -35,14 +35,14 @@ from baselines.core.bench import provenance
 from baselines.core.config import Config
 from baselines.core.files import write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
-from baselines.core.report import make_console
+from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
 from baselines.training.cache import Picture
 from baselines.training.callbacks import Journal, Status
 from baselines.training.checkpoints import git_revision
 from baselines.training.data import BaselineDataModule
 from baselines.training.loop import build, make_trainer
-from baselines.training.main import compose
+from baselines.training.compose import compose
 from baselines.training.module import lr_factor, make_optimizer, update_average
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "albumentations", "pillow")
@@ -89,7 +89,7 @@ def bench(args: argparse.Namespace) -> int:
         except InvalidInput as error:
             findings.extend(error.findings)
     if results:
-        make_console().print(_table(args.what, results))
+        show(_table(args.what, results))
         if args.json:
             write_json_atomic(args.json, {"what": args.what, "git": git_revision(), **provenance(PACKAGES), "results": results})
     findings.raise_errors()

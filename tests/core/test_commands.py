@@ -34,27 +34,26 @@ def test_tasks_lists_ten(capsys):
     assert sum(line.split()[-1:] in (["baseline"], ["scorer"], ["planned"]) for line in output.splitlines()) == 10
 
 
-def test_the_example_of_a_card_is_a_valid_run(capsys, tmp_path):
-    assert main(["tasks", TASK]) == 0
-    output = capsys.readouterr().out
-    example = output[output.index("\n  [\n") :]
-    (tmp_path / "run.json").write_text(example)
-    (tmp_path / "ids.txt").write_text("".join(f"{record['file']}\n" for record in json.loads(example)))
-    assert main(["validate", TASK, "--run", str(tmp_path / "run.json"), "--ids", str(tmp_path / "ids.txt")]) == 0
-
-
 @pytest.mark.parametrize("task", [card.id for card in all_tasks().values() if card.has("runs")])
-def test_the_example_of_every_card_is_a_valid_run(task, capsys, tmp_path):
-    card = get_task(task)
-    example = card.module("runs").example_run(card.module("records").truths_of_ids(card.example_ids, task))
+def test_the_examples_of_every_card_belong_together_and_are_valid(task, capsys, tmp_path):
+    truth, run, ids = tmp_path / "truth", tmp_path / "run", tmp_path / "ids"
+    for flag, path in (("--example-truth", truth), ("--example", run)):
+        assert main(["tasks", task, flag]) == 0
+        path.write_text(capsys.readouterr().out)
+    ids.write_text("\n".join(get_task(task).example_ids))
     assert main(["tasks", task]) == 0
     shown = capsys.readouterr().out
-    assert all(line in shown for line in example.splitlines())
-    run, ids = tmp_path / card.run_file, tmp_path / "ids"
-    run.write_text(example)
-    ids.write_text("\n".join(card.example_ids))
-    assert main(["validate", task, "--run", str(run), "--ids", str(ids)]) == 0
-    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    assert all(f"\n\n{path.read_text().rstrip()}\n" in shown for path in (truth, run))
+    for known in (("--truth", str(truth)), ("--ids", str(ids))):
+        assert main(["validate", task, "--run", str(run), *known]) == 0
+        assert f"{run}: acceptable, with 2 of 2 {get_task(task).unit}s; 0 errors, 0 warnings" in capsys.readouterr().out
+    assert main(["score", task, "--run", str(run), "--truth", str(truth), "--bootstrap", "0"]) == 0
+    assert "2 expected, 2 scored, 0 missing" in capsys.readouterr().out
+
+
+def test_an_example_is_that_of_a_task(capsys):
+    assert main(["tasks", "--example"]) == 2
+    assert "name one" in capsys.readouterr().err
 
 
 def test_a_task_without_scorer_is_wrong_usage(capsys, files):

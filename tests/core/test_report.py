@@ -10,9 +10,26 @@ from baselines.core.tasks import all_tasks, get_task
 
 
 def printed(renderable):
-    console = report.make_console(io.StringIO())
-    console.print(renderable)
-    return console.file.getvalue()
+    return report.as_text(renderable)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """Prints on a terminal of so many columns."""
+
+    def show(renderable, columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "dumb")
+        file = Terminal()
+        report.show(renderable, file)
+        return file.getvalue()
+
+    return show
 
 
 def scores(**changes):
@@ -51,7 +68,7 @@ def test_scores_intervals_counts_and_classes_are_shown():
 
 
 def test_the_undefined_is_shown_with_its_reason():
-    assert "undefined: ap50.table, ap50.list: no box of this class in the truth" in printed(report.scores_table(scores()))
+    assert "undefined: ap50 of 2 classes: no box of this class in the truth" in printed(report.scores_table(scores()))
 
 
 def test_warnings_are_shown_as_they_are():
@@ -77,10 +94,31 @@ def test_the_table_of_tasks_lists_all_with_their_state():
 @pytest.mark.parametrize("task", ["coral-annotation", "aware", "drawnui-wireframe"])
 def test_a_card_says_what_goes_in_and_what_comes_out(task):
     card = get_task(task)
-    text = printed(report.card_text(card, "a line of a run\n"))
-    for expected in (task, card.run_file, card.primary.description, *card.files, "a line of a run"):
+    text = printed(report.card_text(card))
+    for expected in (task, card.run_file, card.primary.description, *card.files):
         assert expected in text
 
 
-def test_a_card_without_run_format_has_no_example():
-    assert "valid run" not in printed(report.card_text(get_task("aware"), None))
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_no_terminal_is_so_narrow_that_names_and_numbers_are_cut(on_terminal, columns):
+    text = on_terminal(report.tasks_table(), columns)
+    assert "…" not in text
+    words = set(text.split())
+    assert all({card.id, card.primary.name, card.state} <= words for card in all_tasks().values())
+    run = "team_of_a_university_with_a_long_name_run_1"
+    row = ["1", run, "0.4167", "0.2500 to 0.7500", "tied with the best"]
+    table = report.cells_table(["rank", "run", "map50", "95 % interval", "verdict"], [row], prose=("verdict",), whole=("run",))
+    text = on_terminal(table, columns)
+    assert run in text
+    assert "0.2500 to 0.7500" in text
+    assert "…" not in text
+
+
+def test_prose_is_broken_where_it_has_to_be(on_terminal):
+    assert max(map(len, on_terminal(report.tasks_table(), 80).splitlines())) <= 80
+
+
+def test_nothing_is_broken_outside_a_terminal():
+    long = "x" * 300 + " " + "y" * 300
+    assert long in printed(report.cells_table(["run", "verdict"], [["a", long]], prose=("run", "verdict")))
+    assert long in printed(report.scores_table(scores(warnings=(long,))))

@@ -31,6 +31,7 @@ CARDS = (
             "medical/caption/ImageCLEF2021_CaptionConceptsTasks_TestSet_444_Images/*.jpg",
         ),
         example_ids=_EXAMPLE_IDS,
+        example_truth="synpic101\tC0040398;C0006141\nsynpic102\tC0024485;C0040398\n",
         experiment="concepts",
     ),
     TaskCard(
@@ -55,6 +56,7 @@ CARDS = (
             "medical/caption/ImageCLEF2021_CaptionConceptsTasks_TestSet_444_Images/*.jpg",
         ),
         example_ids=_EXAMPLE_IDS,
+        example_truth="synpic101\taxial computed tomography of the chest\nsynpic102\tfrontal chest radiograph with a mass\n",
         experiment="caption",
     ),
 )

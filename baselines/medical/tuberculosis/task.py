@@ -32,5 +32,6 @@ CARDS = (
             "medical/tuberculosis/test-masks2/TST_*.nii.gz",
         ),
         example_ids=("TST_0001.nii.gz", "TST_0002.nii.gz"),
+        example_truth="FileName,TypeOfTB\nTST_0001.nii.gz,1\nTST_0002.nii.gz,3\n",
     ),
 )

@@ -32,6 +32,7 @@ CARDS = (
         run_file="run.txt",  # this project's name: the campaign prescribed none that is known
         secondary="bleu",
         example_ids=_EXAMPLE_IDS,
+        example_truth="synpic10001|pulmonary embolism\nsynpic10002|brain aneurysm|cerebral aneurysm\n",
     ),
     TaskCard(
         id="vqg",
@@ -47,6 +48,7 @@ CARDS = (
         ),
         run_file="run.txt",  # this project's name, as above
         example_ids=_EXAMPLE_IDS,
+        example_truth="synpic10001|what is abnormal in the ct scan?\nsynpic10002|is this a ct scan?|what is the diagnosis?\n",
     ),
 )
 
