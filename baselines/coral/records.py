@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,16 @@ from baselines.coral.archive import (
     read_header,
     report_sizes,
 )
-from baselines.coral.shapes import NO_SHAPES, Shapes, are_repeated, cross_themselves, have_repeats
+from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
 
+MAX_LINES = 200_000  # of a file: ten times those of the largest that is known
+
 KINDS: dict[str, Kind] = {"coral-annotation": "boxes", "coral-parsing": "polygons"}
 
+_LOOKED_AT = 10_000  # lines that tell boxes from polygons
 _BOX_FIELDS = 8
 _LEAST_FIELDS = 6  # of a polygon with a single point
 _LABELS = {name: label for label, name in SUBSTRATES.items()}
@@ -158,6 +162,9 @@ def read_truth(
         return TruthSet({}, kind)
     judge = _Judge(report, kind, size, sizes or {})
     for number, line in read_text(path, findings, "DATA"):
+        if number > MAX_LINES:
+            report.error("TOO-LARGE", f"the file has more than {MAX_LINES:,} lines", line=number, hint="is it the right file?")
+            break
         if not report.is_full():
             judge.add(number, line, separator)
     return judge.finish()
@@ -196,8 +203,8 @@ def nearest_substrate(name: str) -> str:
 
 
 def _recognise(path: Path, separator: str) -> Kind | None:
-    """Return what most lines of a file hold; a line of 8 fields can be a polygon of two points, but most are not."""
-    fields = Counter(len(_split(line, separator)) for _, line in read_text(path, Findings(), "DATA"))
+    """Return what most of a file's first lines hold; a line of 8 fields can be a polygon of two points, but most are not."""
+    fields = Counter(len(_split(line, separator)) for _, line in islice(read_text(path, Findings(), "DATA"), _LOOKED_AT))
     boxes, all_lines = fields[_BOX_FIELDS], sum(count for number, count in fields.items() if number >= _LEAST_FIELDS)
     if not all_lines:
         return None  # whose lines say what is wrong
@@ -237,6 +244,7 @@ class _Judge:
         self.images: dict[str, _Objects] = {}
         self.unknown: set[str] = set()
         self.separators, self.flipped, self.swapped, self.repeats = Tally(), Tally(), Tally(), Tally()
+        self.pairs, self.budget = MAX_PAIRS, Budget()
 
     def add(self, number: int, line: str, separator: str) -> None:
         """Take a line."""
@@ -344,10 +352,15 @@ class _Judge:
         for index in np.flatnonzero(are_repeated(shapes, labels)).tolist():
             what, hint = "an earlier object of the image has the same substrate and place", "both count"
             self._tell(warning, "DUPLICATE-OBJECT", what, image.lines[index], hint)
-        if self.kind == "polygons":
+        over = self.budget.why_over(shapes)
+        if over:
+            self._tell(Severity.ERROR, "TOO-LARGE", over, image.lines[0], "is it the right file?")
+        elif self.kind == "polygons":
             for index in np.flatnonzero(have_repeats(shapes)).tolist():
                 self.repeats.add(image.lines[index].number, image.lines[index].excerpt)
-            for index in np.flatnonzero(cross_themselves(shapes)[0]).tolist():
+            crossing, pairs = cross_themselves(shapes, self.pairs)
+            self.pairs -= pairs
+            for index in np.flatnonzero(crossing).tolist():
                 self._tell(warning, "POLY-SELF-INTERSECT", "the ring meets itself", image.lines[index], "it is kept as it is")
         if sorted(image.numbers) != list(range(len(image.numbers))):
             hint = "seq is a label only"

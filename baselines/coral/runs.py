@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from baselines.coral.archive import Kind
 from baselines.coral.records import Prediction, Truth, TruthSet, nearest_substrate
 from baselines.coral.shapes import (
+    MAX_PAIRS,
     NO_SHAPES,
     Budget,
     Shapes,
@@ -103,7 +104,6 @@ _HINTS: dict[Kind, str] = {
     "boxes": "write confidence:WIDTHxHEIGHT+XMIN+YMIN in whole pixels",
     "polygons": "write confidence:x1+y1+x2+y2+x3+y3 and so on in whole pixels",
 }
-_PAIRS = 40_000_000  # of edges, held against each other in a run, some seconds' worth; rings beyond that count as sound
 _LABELS = {name: label for label, name in SUBSTRATES.items()}
 
 
@@ -171,7 +171,7 @@ class _Judge:
     def __init__(self, truth_set: TruthSet, report: Report, missing: Severity) -> None:
         self.truths, self.kind = truth_set.truths, truth_set.kind
         self.report, self.missing = report, missing
-        self.pairs, self.budget = _PAIRS, Budget()
+        self.pairs, self.budget = MAX_PAIRS, Budget()
         self.is_over = False  # so many outlines that nobody should fill them, or go on reading
         self.line, self.id = 0, ""  # where we are
 

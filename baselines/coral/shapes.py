@@ -17,6 +17,7 @@ from baselines.core.metrics.raster import edge_rows, following
 
 PAIRS = 1 << 20  # pairs of edges that are held against each other at a time: some 100 MB
 NO_LIMIT = 1 << 62
+MAX_PAIRS = 40_000_000  # of edges, held against each other in a file, some seconds' worth; rings beyond that count as sound
 
 Flags = NDArray[np.bool_]
 

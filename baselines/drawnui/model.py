@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from baselines.core.config import Config
 from baselines.core.findings import invalid
-from baselines.core.metrics.detection import interpolated_precision, match_boxes
+from baselines.core.metrics.detection import match_boxes
 from baselines.drawnui.center import CenterDetector
 from baselines.drawnui.data import Batch, DrawnuiData
 from baselines.drawnui.records import Prediction
@@ -19,10 +18,10 @@ from baselines.drawnui.task import DataConfig, ModelConfig
 from baselines.drawnui.two_stage import TwoStageDetector
 from baselines.training.data import BaselineDataModule
 from baselines.training.module import BaselineModule
+from baselines.training.streaming import HistogramAveragePrecision
 from baselines.training.weights import PRETRAINED, timm_backbone
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SCORE_BINS = 1000  # of the validation metric
 
 
 def build_module(config: Config, data: BaselineDataModule) -> DetectorModule:
@@ -125,41 +124,8 @@ class DetectorModule(BaselineModule):
         for boxes, labels, scale, prediction in zip(batch["boxes"], batch["labels"], batch["scales"], predictions, strict=True):
             truth = boxes.double().cpu().numpy() / (scale * 2)
             found = np.searchsorted(self.campaign_ids, prediction.labels)
-            self.counts.update(truth, labels.cpu().numpy(), prediction.boxes, found, prediction.scores)
+            self.counts.update(match_boxes(truth, labels.cpu().numpy(), prediction.boxes, found, prediction.scores))
 
     def compute_validation(self) -> dict[str, float]:
         """Return ``map50``, an approximation of the official one to the width of a score bin."""
         return {"map50": self.counts.compute(self.sum_over_processes)}
-
-
-class HistogramAveragePrecision:
-    """Mean AP at IoU 0.5 from histograms of scores, whose size doesn't depend on the number of images.
-
-    Detections whose scores fall into the same of ``SCORE_BINS`` bins count as tied; otherwise it is the AP of the scorer.
-
-    Args:
-        classes: Number of classes.
-    """
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-        self.reset()
-
-    def reset(self) -> None:
-        """Set all counts to zero."""
-        self.detections = np.zeros((2, self.classes, SCORE_BINS))  # misses, hits
-        self.truths = np.zeros(self.classes)
-
-    def update(self, truth: Any, truth_labels: Any, boxes: Any, labels: Any, scores: Any) -> None:
-        """Count one image: truth ``(N, 4)`` and detections ``(M, 4)`` xyxy with class indices, scores ``(M,)`` in [0, 1]."""
-        self.truths += np.bincount(truth_labels, minlength=self.classes)
-        found = match_boxes(truth, truth_labels, boxes, labels, scores)
-        bins = np.minimum((found.scores * SCORE_BINS).astype(int), SCORE_BINS - 1)
-        np.add.at(self.detections, (found.hits.astype(int), found.labels, bins), 1)
-
-    def compute(self, sum_over_processes: Any) -> float:
-        """Return the mean over classes with truth; 0 without any."""
-        misses, hits = sum_over_processes(torch.from_numpy(self.detections)).cpu().numpy()[..., ::-1].cumsum(-1)
-        truths = sum_over_processes(torch.from_numpy(self.truths)).cpu().numpy()
-        average, _ = interpolated_precision(hits, hits + misses, truths)
-        return float(np.nanmean(average)) if truths.any() else 0.0

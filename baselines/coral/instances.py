@@ -1,0 +1,185 @@
+"""From a model's maps to objects: separating neighbours, naming and scoring each, and drawing its outline as a polygon.
+
+Two ways to separate are offered. ``components`` takes the connected pixels of each substrate: touching colonies of one
+substrate become a single blob. ``watershed`` floods the predicted depth from each object's core, so that such neighbours are
+divided along the valley between them; as cores know no substrate, an object's is that of the mean over its pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from baselines.coral.shapes import Shapes
+from baselines.coral.task import ModelConfig
+
+Map = NDArray[np.float32]
+Objects = NDArray[np.int32]
+Mask = NDArray[np.uint8]
+
+_NEIGHBOURS = np.ones((3, 3), np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """N objects found in an image.
+
+    Attributes:
+        shapes: Their outlines, in pixels of the image file.
+        labels: ``(N,) int64`` campaign index of each one's substrate.
+        scores: ``(N,) float64`` in [0, 1].
+    """
+
+    shapes: Shapes
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+def find_instances(probabilities: Map, depth: Map, size: tuple[int, int], config: ModelConfig) -> Instances:
+    """Return the objects that the maps of an image show.
+
+    Args:
+        probabilities: ``(14, H, W)`` of background and the 13 substrates.
+        depth: ``(H, W)`` in [0, 1]: how far inside an object each pixel is.
+        size: Width and height of the image file, in whose pixels the outlines are.
+        config: How to separate and draw.
+    """
+    separate = {"watershed": by_watershed, "components": by_components}[config.instances]
+    objects = separate(probabilities, depth, config)
+    areas, labels, scores = rate(objects, probabilities, depth)
+    scale = size[0] / objects.shape[1], size[1] / objects.shape[0]
+    rings, kept = [], []
+    for index, box in enumerate(ndimage.find_objects(objects)):
+        if box is None or areas[index] < config.min_area or scores[index] < config.min_score:
+            continue
+        mask = (objects[box] == index + 1).astype(np.uint8)
+        ring = outline(mask, scale, tolerance=config.tolerance, hole=config.hole)
+        if ring is not None:
+            rings.append(ring + np.array([box[1].start * scale[0], box[0].start * scale[1]]))
+            kept.append(index)
+    return Instances(Shapes.of_rings(rings), labels[kept], scores[kept])
+
+
+def by_components(probabilities: Map, _depth: Map, _config: ModelConfig) -> Objects:
+    """Return the connected pixels of each most probable substrate, numbered from 1; ``(H, W)``."""
+    classes = probabilities.argmax(axis=0)
+    objects = np.zeros(classes.shape, np.int32)
+    for label in np.unique(classes[classes > 0]).tolist():
+        parts = cv2.connectedComponents((classes == label).astype(np.uint8), connectivity=8)[1]
+        objects[parts > 0] = parts[parts > 0] + objects.max()
+    return objects
+
+
+def by_watershed(probabilities: Map, depth: Map, config: ModelConfig) -> Objects:
+    """Return objects flooded from their cores, numbered from 1; ``(H, W)``.
+
+    A part of the foreground without a core is an object of its own: small ones are shallow. The flooding is the watershed by
+    image-foresting transform (Falcão et al. 2004) of scipy.
+    """
+    foreground = probabilities[0] < 1 - config.foreground
+    _, parts = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
+    cores = foreground & (depth >= config.marker)
+    count, markers = cv2.connectedComponents(cores.astype(np.uint8), connectivity=8)
+    has_core = np.zeros(int(parts.max(initial=0)) + 1, np.bool_)
+    has_core[parts[cores]] = True
+    coreless = foreground & ~has_core[parts]
+    markers[coreless] = parts[coreless] + count
+    markers[~foreground] = -1
+    height = np.rint(255 * (1 - np.clip(depth, 0, 1))).astype(np.uint8)
+    flooded = ndimage.watershed_ift(height, markers, structure=_NEIGHBOURS)
+    flooded[(flooded < 0) | ~foreground] = 0
+    return np.asarray(np.unique(flooded, return_inverse=True)[1].reshape(flooded.shape), np.int32)
+
+
+def rate(objects: Objects, probabilities: Map, depth: Map) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the area ``(N,)`` in pixels, the substrate ``(N,)`` and the score ``(N,)`` of each object.
+
+    The substrate is the most probable one on average over the object. The score is that mean probability times the depth of
+    the object's core (the mean of the deepest quarter of its pixels): an object that is known for what it is, but not as one
+    of its own, ranks behind others.
+    """
+    flat = objects.ravel()
+    count = int(flat.max(initial=0))
+    areas = np.bincount(flat, minlength=count + 1)[1:]
+    sums = np.stack([np.bincount(flat, plane.ravel(), count + 1)[1:] for plane in probabilities[1:]])
+    means = sums / np.maximum(areas, 1)
+    labels = means.argmax(axis=0).astype(np.int64) + 1 if count else np.zeros(0, np.int64)
+    scores = means.max(axis=0, initial=0) * _core_depth(objects, depth, areas)
+    return areas, labels, np.clip(scores, 0, 1)
+
+
+def _core_depth(objects: Objects, depth: Map, areas: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean depth ``(N,)`` of the deepest quarter of each object's pixels."""
+    flat, inside = objects.ravel(), np.flatnonzero(objects)
+    order = inside[np.lexsort((-depth.ravel()[inside], flat[inside]))]
+    ends = np.cumsum(areas)
+    running = np.concatenate([[0.0], np.cumsum(depth.ravel()[order], dtype=np.float64)])
+    quarter = np.maximum(areas // 4, 1)
+    first = ends - areas
+    return np.asarray((running[np.minimum(first + quarter, len(running) - 1)] - running[first]) / quarter)
+
+
+# ------------------------------------------------------------------------------------------------------------- outlines
+
+
+def outline(mask: Mask, scale: tuple[float, float], *, tolerance: float, hole: float) -> NDArray[np.float64] | None:
+    """Return the outline of a mask's largest part in pixels of the image file; ``None`` if there is nothing of an area.
+
+    Args:
+        mask: ``(H, W)`` of 0 and 1, whose top left corner is that of the file's pixel (0, 0).
+        scale: File pixels per pixel of the mask, along x and y.
+        tolerance: How far the polygon may be from the outline, in file pixels.
+        hole: A hole of at least this share of the part's area is opened by a slit; smaller ones are filled.
+
+    Returns:
+        Points ``(n, 2)`` x, y.
+
+    >>> square = np.ones((3, 3), np.uint8)
+    >>> outline(square, (4.0, 4.0), tolerance=0.0, hole=0.1).min(axis=0).tolist()
+    [0.0, 0.0]
+    """
+    size = max(1, round(mask.shape[1] * scale[0])), max(1, round(mask.shape[0] * scale[1]))
+    if size != (mask.shape[1], mask.shape[0]):
+        # Enlarged before its outline is taken: the outline of a small mask runs through the middles of its outermost
+        # pixels, and would lose half a pixel of the mask on every side, which is several of the file.
+        smooth = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        mask = (smooth >= 0.5).astype(np.uint8)
+    padded = np.pad(mask, 1)  # contours of OpenCV need a background
+    contours, hierarchy = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return None
+    outer = [index for index in range(len(contours)) if hierarchy[0][index][3] < 0]
+    largest = max(outer, key=lambda index: cv2.contourArea(contours[index]))
+    area = cv2.contourArea(contours[largest])
+    holes = [contours[index] for index in range(len(contours)) if hierarchy[0][index][3] == largest]
+    large = [ring for ring in holes if cv2.contourArea(ring) >= max(hole * area, 1)]
+    contour = contours[largest]
+    if large:
+        part = np.zeros_like(padded)
+        cv2.drawContours(part, [contour], -1, 1, cv2.FILLED)
+        for ring in large:
+            _open(part, ring, contour, width=2 * round(tolerance) + 3)
+        pieces, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contour = max(pieces, key=cv2.contourArea)
+    simple = cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0]
+    if len(simple) < 3:
+        simple = contour[:, 0]
+    return simple.astype(np.float64) - 1 if len(simple) >= 3 and cv2.contourArea(simple) > 0 else None
+
+
+def _open(part: Mask, hole: NDArray[Any], contour: NDArray[Any], width: int) -> None:
+    """Cut a hole out of a filled part, with a slit from it to the nearest point of the contour.
+
+    The slit is as wide as leaves its two sides apart when the outline is simplified.
+    """
+    inner, outer = hole[:, 0].astype(np.int64), contour[:, 0].astype(np.int64)
+    inner, outer = inner[:: max(1, len(inner) // 64)], outer[:: max(1, len(outer) // 256)]
+    distances = ((inner[:, None] - outer[None]) ** 2).sum(axis=-1)
+    start, end = np.unravel_index(int(distances.argmin()), distances.shape)
+    cv2.drawContours(part, [hole], -1, 0, cv2.FILLED)
+    cv2.line(part, inner[start].tolist(), outer[end].tolist(), 0, width)
