@@ -149,6 +149,16 @@ PLANTED = [
     ("DATA-POLY-REPEATED", "info", POLYGONS, "a 0 c_sponge 1 5 5 9 5 5 9 5 5\n"),
     ("DATA-POLY-SELF-INTERSECT", "warning", POLYGONS, "a 0 c_sponge 1 10 10 40 40 40 10 10 40\n"),
     ("DATA-DUPLICATE-OBJECT", "warning", BOXES, "a 0 c_sponge 1 5 5 9 9\na 1 c_sponge 1 5 5 9 9\n"),
+    ("DATA-TOO-LARGE", "error", BOXES, "a 0 c_sponge 1 5 5 9 9\n" + 200_000 * "\n"),
+    (
+        "DATA-TOO-LARGE",
+        "error",
+        POLYGONS,
+        "".join(
+            f"a {seq} c_sponge 1 " + " ".join(f"{8 * tooth + seq} 0 {8 * tooth + seq + 4} 3000" for tooth in range(250)) + "\n"
+            for seq in range(4)
+        ),
+    ),
     ("DATA-SEQ-GAP", "info", BOXES, "a 0 c_sponge 1 5 5 9 9\na 2 c_sponge 1 5 5 8 8\n"),
     ("DATA-SEQ-GAP", "info", BOXES, "a 0 c_sponge 1 5 5 9 9\na 0 c_sponge 1 5 5 8 8\n"),
 ]
@@ -158,7 +168,7 @@ PLANTED = [
 def test_planted_fault(read, code, severity, task, content):
     findings = read(content, task)[1]
     assert (code, severity) in said(findings)
-    assert {found for found, _ in said(findings)} <= {code, "DATA-ENCODING", "DATA-NUMBER", "DATA-FIELDS"}
+    assert {found for found, _ in said(findings)} <= {code, "DATA-ENCODING", "DATA-NUMBER", "DATA-FIELDS", "DATA-BLANK-LINE"}
     assert all(str(finding).isprintable() for finding in findings)
     for finding in findings:
         if finding.code == code and code not in {"DATA-FILE-EMPTY", "DATA-NO-FINAL-NEWLINE"}:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from baselines.coral import runs
 from baselines.coral.records import Prediction, truths_of_ids
 from baselines.coral.runs import CODES, example_run, read_run, write_run
-from baselines.coral.shapes import NO_SHAPES, Shapes, are_flat, are_repeated, have_repeats
+from baselines.coral.shapes import NO_SHAPES, Budget, Shapes, are_flat, are_repeated, have_repeats
 from baselines.coral.task import MAX_DETECTIONS, MAX_POINTS, SUBSTRATES
 from baselines.core import files
 from baselines.core.findings import Findings, InvalidInput
@@ -105,8 +105,12 @@ def whole(code, *contents, severity="error", alone=True):
 
 GOOD = f"a;{BOX}\nb;{BOX}\n"
 CIRCLE = "+".join(f"{x}+{y}" for x, y in zip(range(501), [*range(0, 502, 2), *range(501, 1, -2)], strict=False))
+ZIGZAGS = [
+    "+".join(f"{8 * tooth + start}+0+{8 * tooth + start + 4}+3000" for tooth in range(250)) for start in range(4)
+]  # each crosses 1.5 million rows
 PLANTED = [
     *whole("RUN-FILE-EMPTY", ""),
+    *one("RUN-TOO-LARGE", "a;c_sponge " + ",".join(f"1:{ring}" for ring in ZIGZAGS), task=POLYGONS, alone=False),
     *whole("RUN-ENCODING", GOOD.encode("utf-16"), GOOD.encode() + b"\xff", b"PK\3\4\0", alone=False),
     *whole("RUN-BOM", b"\xef\xbb\xbf" + GOOD.encode()),
     *whole("RUN-CRLF", GOOD.replace("\n", "\r\n"), severity="warning"),
@@ -184,7 +188,7 @@ def test_planted_fault(read, code, severity, content, task, alone):
 
 def test_every_code_is_planted_and_described():
     planted = {case.values[0] for case in PLANTED}
-    elsewhere = {"RUN-FILE-MISSING", "RUN-FILE-UNREADABLE", "RUN-TOO-LARGE", "RUN-TOO-MANY-ERRORS"}
+    elsewhere = {"RUN-FILE-MISSING", "RUN-FILE-UNREADABLE", "RUN-TOO-MANY-ERRORS"}
     assert planted | elsewhere == CODES.keys()
     for case in PLANTED:
         code, severity, *_ = case.values
@@ -331,8 +335,25 @@ def test_a_hostile_megabyte_takes_little_time(read, name):
     assert all(len(line) < 1000 for line in findings.lines())
 
 
+@pytest.mark.parametrize("task", [BOXES, POLYGONS])
+def test_a_run_that_would_take_minutes_to_fill_is_refused_with_the_numbers(read, monkeypatch, task):
+    monkeypatch.setattr(Budget, "FILE", 60)
+    triangle, box = "c_sponge 1:0+0+9+0+0+9", "c_sponge 1:4x9+0+0"
+    line = triangle if task == POLYGONS else box
+    rows = 21 if task == POLYGONS else 22
+    truth_set = truths_of_ids("abcde", task)
+    predictions, findings = read("".join(f"{name};{line}\n" for name in "abcde"), task, truth_set)
+    (finding,) = findings
+    assert (finding.code, finding.line, finding.id) == ("RUN-TOO-LARGE", 3, "c")
+    assert f"{3 * rows} rows of pixels, more than 60" in finding.message
+    assert list(predictions) == ["a", "b", "c"]  # nobody reads on
+    monkeypatch.setattr(Budget, "IMAGE", 20)
+    (finding,) = read(f"b;{line}\na;{line}\n", task)[1]
+    assert (finding.line, f"{rows} rows of pixels, more than 20" in finding.message) == (1, True)
+
+
 def test_rings_beyond_the_budget_count_as_sound(read, monkeypatch):
-    monkeypatch.setattr(runs, "_PAIRS", 0)
+    monkeypatch.setattr(runs, "MAX_PAIRS", 0)
     assert said(read(f"b;{RING}\na;c_sponge 1:0+0+9+9+9+0+0+9\n", POLYGONS)[1]) == []
 
 

@@ -390,6 +390,23 @@ def test_the_order_of_lines_never_matters(tmp_path, task):
     assert 0 < before.metrics["map50"] <= 1
 
 
+@pytest.mark.parametrize("task", [BOXES, POLYGONS])
+def test_images_without_detections_count_as_missing(tmp_path, task):
+    truth_set = many(np.random.default_rng(6), task, images=5)
+    names = list(truth_set.truths)
+    found = [one for name, one in perfect(truth_set).items() if name in names[:2]]
+    write_truth(tmp_path / "truth", truth_set)
+    write_run(tmp_path / "run", found, truth_set, one_each=False)
+    text = (tmp_path / "run").read_text().splitlines(keepends=True)
+    assert sum(";" not in line for line in text) == 3
+    (tmp_path / "run").write_text("".join(text[:-1]))  # two lines without detections, and an image without a line
+    assert baselines.score(task, tmp_path / "truth", tmp_path / "run", allow_missing=True).n == {
+        "expected": 5,
+        "scored": 2,
+        "missing": 3,
+    }
+
+
 def test_undefined_values_have_reasons():
     truths = TruthSet({"a": Truth("a", 50, 50, NO_SHAPES, NOTHING, NOTHING)}, "polygons")
     result = evaluate(truths, {})
