@@ -1,17 +1,18 @@
-"""Truths and predictions of the aware task, and the reader of the ground truth as distributed in 2022 and 2023."""
+"""Profiles, truths and predictions of the aware task, and the reader of the files as distributed in 2022 and 2023."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from baselines.aware.profiles import Profile, read_profiles
 from baselines.aware.task import SITUATIONS
 from baselines.core.files import JsonMember, Report, Tally, read_json_members, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 
 # The names of LERVUP, the data set behind the campaign of 2021. Truths may have them, with a finding; runs may not.
 ALIASES = {
@@ -27,6 +28,10 @@ ALIASES = {
 }
 NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
+_NATIVE = (
+    "class_scores.json",
+    *(f"{kind}_{split}.json" for kind in ("predictions", "gt") for split in ("train", "val", "test")),
+)
 _LAYOUT = 'the layout of 2022 and 2023 is { "user": {"acc": 0.1, "bank": 0.2, "it": 0.3, "wait": 0.4}, … }'
 
 
@@ -50,17 +55,137 @@ class Prediction:
     Attributes:
         id: The user's id.
         ratings: A number by situation; their scale has no meaning, only the order and the distances within a situation have.
+        effects: By concept of the profile, how much higher it makes the rating of each situation, in the order of the ratings
+            and in standard deviations of the model's predictions; empty where nobody asked. A run file doesn't hold them.
     """
 
     id: str
     ratings: Mapping[str, float]
+    effects: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TruthSet:
-    """The ground truth of a split: truths by user id."""
+    """The ground truth of a split: truths by user id.
+
+    Attributes:
+        truths: The truths.
+        classes: The names of the detector's concepts by number, from 0, in the order of their names; empty where only ratings
+            were read.
+    """
 
     truths: Mapping[str, Truth]
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A user.
+
+    Attributes:
+        id: The user's id.
+        profile: What the detector found in the user's photos.
+        truth: How the photos were rated; ``None`` in a test set.
+    """
+
+    id: str
+    profile: Profile
+    truth: Truth | None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        samples: Its users, by ascending id.
+        truth_set: Their truths, of a test set without ratings.
+        ratings: How the crowd rated each concept, by situation; concepts that nobody rated are not there.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    truth_set: TruthSet
+    ratings: Mapping[str, Mapping[str, float]]
+
+
+def read_split(
+    root: Path,
+    task: str,
+    split: str,
+    findings: Findings,
+    *,
+    split_seed: int = 0,  # noqa: ARG001 (the campaign divided the users)
+    val_share: float = 0.2,  # noqa: ARG001
+) -> Split:
+    """Read one split of a data set in the layout of 2022 and 2023: ``class_scores.json``, ``predictions_*`` and ``gt_*``.
+
+    Other layouts are recognised and refused, as nobody here has seen such files. ``dummy_run.json`` is not read: as released
+    it is broken.
+
+    Args:
+        root: The data root, which holds ``aware``; the ``aware`` folder itself will do.
+        task: The task's id.
+        split: ``train``, ``val`` or ``test``.
+        findings: Where everything noteworthy is reported, with ``DATA`` codes. Of users with ratings and no photos there is a
+            sample without detections; users with photos and no ratings are left out.
+        split_seed: Not used: the campaign divided the users.
+        val_share: Not used.
+
+    Raises:
+        InvalidInput: If the files are not there, or are those of another layout.
+        UsageError: If there is no such split.
+    """
+    if split not in ("train", "val", "test"):
+        raise UsageError(f"no split {split!r}: the splits are train, val and test")
+    folder = root / "aware" if (root / "aware").is_dir() else root
+    scores = _find(folder, task, "class_scores.json")
+    detections = _find(folder, task, f"predictions_{split}.json", f"prediction_{split}.json")
+    ratings = _read_ratings(scores, findings, "concept")
+    profiles = read_profiles(detections, ratings, findings)
+    if split == "test":
+        truths = dict(truths_of_ids(profiles, task).truths)
+    else:
+        path = _find(folder, task, f"gt_{split}.json")
+        truths = dict(read_truth(path, task, findings).truths)
+        _compare(truths, profiles, path, detections, findings)
+    users = sorted(truths)
+    samples = tuple(
+        Sample(name, profiles.get(name, Profile.empty()), None if split == "test" else truths[name]) for name in users
+    )
+    concepts = sorted({*ratings, *(concept for sample in samples for concept in sample.profile.concepts)})
+    return Split(split, samples, TruthSet({name: truths[name] for name in users}, dict(enumerate(concepts))), ratings)
+
+
+def _find(folder: Path, task: str, *names: str) -> Path:
+    """Return the first of some files that exists; else say what there is instead."""
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is not None:
+        return found
+    there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    lervup = [name for name in there if name.removesuffix(".txt") in ALIASES and name.endswith(".txt")]
+    hint = f"point data.root=… at the folder that holds aware/, or write a sample with `imageclef sample {task}`"
+    native = "class_scores.json, predictions_*.json and gt_*.json, as released in 2022 and 2023"
+    if lervup:
+        what = "this looks like LERVUP, a text file per situation, which is not read: its layout and scale are unverified"
+        raise invalid("DATA-LAYOUT-UNVERIFIED", what, file=folder, value=", ".join(lervup), hint=f"the files read are {native}")
+    if there and not any(name in there for name in _NATIVE):
+        what = "no file has the name of one of 2022 and 2023; the layout of 2021 is not known, and others are unverified"
+        raise invalid("DATA-LAYOUT-UNVERIFIED", what, file=folder, value=", ".join(there[:5]), hint=f"{native}; {hint}")
+    raise invalid("DATA-FILE-MISSING", f"there is no {names[0]}", file=folder / names[0], hint=hint)
+
+
+def _compare(
+    truths: dict[str, Truth], profiles: Mapping[str, Profile], path: Path, detections: Path, findings: Findings
+) -> None:
+    """Report users with ratings or photos alone."""
+    for file, rule, names, what, hint in (
+        (path, "ID-NO-IMAGE", truths.keys() - profiles.keys(), "ratings and no photos", "a profile without detections is used"),
+        (detections, "ID-NO-LABEL", profiles.keys() - truths.keys(), "photos and no ratings", "the user is left out"),
+    ):
+        for name in sorted(names):
+            Report(findings, str(file), "DATA").warning(rule, f"the user has {what}", id=show_id(name), hint=hint)
 
 
 def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:  # noqa: ARG001 (there is one task)
@@ -77,21 +202,28 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:  # noqa: 
     Returns:
         The truths in the order of the file. Users without four numbers are left out, with an error.
     """
+    return TruthSet({name: Truth(name, ratings) for name, ratings in _read_ratings(path, findings, "user").items()})
+
+
+def _read_ratings(path: Path, findings: Findings, unit: str) -> dict[str, dict[str, float]]:
+    """Read an object of objects with four ratings each, of users or concepts; those of concepts are strings as released."""
     report = Report(findings, str(path), "DATA")
     if _starts_otherwise(path):
         report.warning("LAYOUT-UNVERIFIED", "this is no JSON object", line=1, hint=_LAYOUT)
-    reader = _Reader(report)
-    truths: dict[str, Truth] = {}
+    reader = _Reader(report, unit)
+    rated: dict[str, dict[str, float]] = {}
     for member in read_json_members(path, findings, "DATA"):
-        if member.key in truths:
+        if member.key in rated:
             shown = show_id(member.key)
-            report.error("ID-DUPLICATE", "the user has ratings already", line=member.key_line, id=shown, hint="keep one entry")
+            report.error(
+                "ID-DUPLICATE", f"the {unit} has ratings already", line=member.key_line, id=shown, hint="keep one entry"
+            )
             continue
         ratings = reader.ratings(member)
         if ratings is not None:
-            truths[member.key] = Truth(member.key, ratings)
+            rated[member.key] = ratings
     reader.tell()
-    return TruthSet(truths)
+    return rated
 
 
 def truths_of_ids(ids: Iterable[str], task: str) -> TruthSet:  # noqa: ARG001 (there is one task)
@@ -153,17 +285,17 @@ def _starts_otherwise(path: Path) -> bool:
 
 
 class _Reader:
-    """Reads the ratings of users; what concerns many of them is counted, and told once."""
+    """Reads the ratings of users or concepts; what concerns many of them is counted, and told once."""
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
+    def __init__(self, report: Report, unit: str) -> None:
+        self.report, self.unit = report, unit
         self.strings, self.aliases, self.others = Tally(), Tally(), Tally()
 
     def ratings(self, member: JsonMember) -> dict[str, float] | None:
         """Return a user's ratings by situation; ``None``, with an error, if they are not four numbers."""
         shown = show_id(member.key)
         if type(member.value) is not dict or member.key in SITUATIONS or member.key in ALIASES:
-            what, seen = "this is no user with ratings", member.source()
+            what, seen = f"this is no {self.unit} with ratings", member.source()
             self.report.error("FIELDS", what, line=member.line, id=shown, value=seen, hint=_LAYOUT)
             return None
         ratings: dict[str, float] = {}
@@ -190,7 +322,8 @@ class _Reader:
     def tell(self) -> None:
         """Report what was counted."""
         what, hint = f"{self.strings.count} ratings are strings", "they are read as numbers"
-        self.strings.tell(self.report, Severity.INFO, "NUMBER", what, hint)
+        if self.unit == "user":
+            self.strings.tell(self.report, Severity.INFO, "NUMBER", what, hint)
         what, hint = f"{self.aliases.count} keys are names of LERVUP's situations", "they are read as acc, bank, it and wait"
         self.aliases.tell(self.report, Severity.WARNING, "LAYOUT-UNVERIFIED", what, hint)
         what = f"{self.others.count} keys are no situation"

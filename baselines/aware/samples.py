@@ -1,11 +1,11 @@
 """The sample data set of the aware task: profiles with the statistics and the quirks of the release of 2023, in its layout.
 
-What the generator aims at is on the spec page ``aware``, sections 1, 2, 6 and 7: how many users, photos and detections, how sure and
-how large those are, how the ratings are distributed and correlated, and how much of them simple models find. How it gets there is
-this project's invention: people have interests, photos show concepts of one interest, and a viewer's impression of a profile adds up
-from what the concepts suggest, each the less the more often it came before, plus what no detector sees. The campaign's crowd rated
-concepts alone; such a rating tells little of what the concept does in a profile, as in the real data, where it tells next to nothing
-about ``wait``.
+What the generator aims at is on the spec page ``aware``, sections 1, 2, 6 and 7: how many users, photos and detections,
+how sure and how large those are, how the ratings are distributed and correlated, and how much of them simple models
+find. How it gets there is this project's invention: people have interests, photos show concepts of one interest, and a
+viewer's impression of a profile adds up from what the concepts suggest, each the less the more often it came before,
+plus what no detector sees. The crowd of the campaign rated concepts alone; such a rating tells little of what the
+concept does in a profile, as in the real data, where it tells next to nothing about ``wait``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEVIATION = np.array([0.57, 0.50, 0.48, 0.45])  # of the ratings of each situati
 SEEN = np.array([0.66, 0.55, 0.66, 0.70])  # correlation of a rating with what the photos show of it: no model gets beyond
 # How much of a concept's own rating is what it does in a profile; the rest is noise.
 RATED = np.array([0.80, 0.60, 0.75, 0.03])
-HEAVY_TAIL = 2.0  # degrees of freedom of what concepts suggest: few concepts matter much
+TAIL = (2.0, 3.5)  # degrees of freedom and limit of what concepts suggest: few matter much, none alone
 
 _Array = NDArray[np.float64]
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", np.uint8)
@@ -112,11 +112,13 @@ def _write(folder: Path, size: int, seed: int) -> None:
 
 def make_world(rng: np.random.Generator) -> World:
     """Invent concepts: how often they are photographed, what they suggest, how they were rated, how large they are."""
-    popularity = np.exp(rng.normal(0, 1.35, CONCEPTS))
+    popularity = np.exp(np.minimum(rng.normal(0, 1.35, CONCEPTS), 1.8))
     frequency = popularity * rng.gamma(0.35, 1 / 0.35, (INTERESTS, CONCEPTS))
     frequency /= frequency.sum(1, keepdims=True)
     mixing = np.linalg.cholesky(CORRELATION)
-    tail = np.sqrt(HEAVY_TAIL / rng.chisquare(HEAVY_TAIL, (CONCEPTS, 1)))  # shared: what matters, matters in all situations
+    tail = np.minimum(
+        np.sqrt(TAIL[0] / rng.chisquare(TAIL[0], (CONCEPTS, 1))), TAIL[1]
+    )  # shared: what matters, matters in all situations
     effects = rng.normal(size=(CONCEPTS, 4)) @ mixing.T * tail
     taste = rng.normal(size=(INTERESTS, 4)) @ mixing.T  # concepts of one interest suggest similar things
     share = frequency / frequency.sum(0)
@@ -163,10 +165,7 @@ def _profile(world: World, photos: int, rng: np.random.Generator) -> Profile:
 
 def _detection(concept: int, confidence: float, usual: float, rng: np.random.Generator) -> str:
     """Write a detection as released: concept, confidence, and a box in shares of the image, blank-separated."""
-    if rng.random() < 0.13:
-        sides = rng.uniform(0.95, 1, 2)
-    else:
-        sides = np.clip(usual ** rng.uniform(0.3, 0.8, 2), 0.03, 0.95)
+    sides = rng.uniform(0.95, 1, 2) if rng.random() < 0.13 else np.clip(usual ** rng.uniform(0.3, 0.8, 2), 0.03, 0.95)
     width, height = max(1, round(sides[0] * 256)), max(1, round(sides[1] * 192))
     left, top = rng.integers(0, 256 - width + 1), rng.integers(0, 192 - height + 1)
     box = (left / 256, top / 192, (left + width) / 256, (top + height) / 192)
@@ -181,7 +180,7 @@ def _rate(profiles: Sequence[Profile], rng: np.random.Generator) -> _Array:
     left = CORRELATION - np.outer(SEEN, SEEN) * (np.corrcoef(seen.T) if len(seen) > 4 else CORRELATION)
     values, vectors = np.linalg.eigh(left)
     root = vectors * np.sqrt(np.maximum(values, 1e-6))
-    ratings = DEVIATION * (SEEN * seen + rng.normal(size=seen.shape) @ root.T)
+    ratings: _Array = DEVIATION * (SEEN * seen + rng.normal(size=seen.shape) @ root.T)
     tied = rng.choice(len(ratings), len(ratings) // 60, replace=False)  # raters who agree give equal means
     for user in tied.tolist():
         situation = int(rng.integers(4))
