@@ -51,6 +51,7 @@ class FusionNetwork(nn.Module):
         if width % 4 or width % heads:
             raise ValueError(f"a width of {width} is no multiple of 4 and of {heads} heads")
         self.backbone, self.text = backbone, text
+        self.channels_behind = getattr(backbone, "output_fmt", "NCHW") == "NHWC"  # Swin transformers
         self.answer = nn.Parameter(torch.randn(width) * 0.02)
         self.project_image = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width)) if backbone is not None else None
         self.project_text = nn.Sequential(nn.Linear(text.width, width), nn.LayerNorm(width)) if text is not None else None
@@ -67,7 +68,15 @@ class FusionNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor | None:
         """Return the image's features ``(B, C, h, w)``; ``None`` where the network doesn't look at it."""
-        return None if self.backbone is None else self.backbone(images)[-1]
+        if self.backbone is None:
+            return None
+        features: Tensor = self.backbone(images)[-1]
+        return features.permute(0, 3, 1, 2) if self.channels_behind else features
+
+    def attach(self, text: TextEncoder) -> None:
+        """Take another question encoder, with random weights for what follows it."""
+        self.text = text
+        self.project_text = nn.Sequential(nn.Linear(text.width, len(self.answer)), nn.LayerNorm(len(self.answer)))
 
     def scores(self, features: Tensor | None, questions: Sequence[str]) -> Tensor:
         """Return the scores of the answers ``(B, answers)`` for features of images, as :meth:`features` returns them."""

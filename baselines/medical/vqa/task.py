@@ -60,7 +60,8 @@ class ModelConfig(config.ModelConfig):
     Attributes:
         name: ``fusion`` chooses among the training answers (``vqa``).
         backbone: Name of a timm backbone for the image.
-        stride: Pixels of the image per cell of the backbone's features that are attended to.
+        level: Which of the backbone's feature maps is attended to: 1 is the last, 2 the one before it, with more
+            and smaller cells.
         question_encoder: ``None`` trains a small transformer with its own tokenizer; or a folder with a model of transformers,
             or the name of one on the Hugging Face Hub, which is only downloaded with ``weights=pretrained``.
         question_layers: Layers of the small question encoder.
@@ -81,7 +82,7 @@ class ModelConfig(config.ModelConfig):
 
     name: Literal["fusion"] = "fusion"
     backbone: str = "resnet50"
-    stride: Literal[8, 16, 32] = 32
+    level: Annotated[int, Range(1, 3)] = 1
     question_encoder: str | None = None
     question_layers: PositiveInt = 2
     inputs: Literal["both", "image", "question"] = "both"

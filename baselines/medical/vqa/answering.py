@@ -1,0 +1,270 @@
+"""The module that trains the fusion network to choose among the training answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import override
+
+from baselines.core.config import Config
+from baselines.core.findings import invalid
+from baselines.core.metrics.answers import matches
+from baselines.medical.images import normalised
+from baselines.medical.vqa.data import Batch, VqaData
+from baselines.medical.vqa.fusion import FusionNetwork
+from baselines.medical.vqa.questions import FORMS, MODALITIES, form_table, kind_of, modality_table
+from baselines.medical.vqa.records import Prediction
+from baselines.medical.vqa.task import DataConfig, ModelConfig
+from baselines.medical.vqa.text import TextEncoder, described_encoder, pretrained_encoder, small_encoder
+from baselines.training.module import BaselineModule
+from baselines.training.weights import PRETRAINED, timm_backbone
+
+IMPOSSIBLE = -1e4  # score of an answer that doesn't fit the question; finite, so that 0 times it is 0
+TEXT = "text."  # what the names of the text encoder's weights begin with
+
+
+def build_network(config: Config, data: VqaData) -> FusionNetwork:
+    """Return the network of a configuration, for the answers of the data.
+
+    Where a trained model only predicts, the question encoder is a stand-in: that of the model comes with its weights.
+
+    Raises:
+        InvalidInput: If weights can't be had, or the configuration's numbers don't fit together.
+    """
+    model = config.model
+    assert isinstance(model, ModelConfig)
+    if not len(data.answers):
+        hint = "an answer needs a letter or digit"
+        raise invalid("DATA-EMPTY", "there is no answer to learn", file=config.data.root, hint=hint)
+    backbone = _image_encoder(config, model) if model.inputs != "question" else None
+    try:
+        text = _question_encoder(config, model, data) if model.inputs != "image" else None
+        network = FusionNetwork(
+            backbone,
+            text,
+            channels=0 if backbone is None else cast("Any", backbone).feature_info.channels()[-1],
+            answers=len(data.answers),
+            width=model.width,
+            layers=model.layers,
+            heads=model.heads,
+            dropout=model.dropout,
+        )
+    except ValueError as error:
+        raise invalid("CONFIG-VALUE", f"model.width and model.heads don't fit: {error}", value=model.width) from error
+    # What training has seen of the answers; a file of weights brings its own.
+    shape = (len(FORMS), len(MODALITIES), len(data.answers))
+    network.register_buffer("answer_counts", torch.zeros(shape, dtype=torch.int64))
+    network.register_buffer("form_fits", torch.ones(shape[0], shape[2], dtype=torch.bool))
+    network.register_buffer("modality_fits", torch.ones(shape[1], shape[2], dtype=torch.bool))
+    return network
+
+
+def _image_encoder(config: Config, model: ModelConfig) -> nn.Module:
+    data = config.data
+    assert isinstance(data, DataConfig)
+    options: dict[str, Any] = {"features_only": True, "out_indices": (-model.level,)}
+    published = timm.get_pretrained_cfg(model.backbone)
+    if published is not None and published.fixed_input_size:  # vision transformers have positions for one size
+        options["img_size"] = data.image_side
+    try:
+        return timm_backbone(model.backbone, model.weights, config.experiment, **options)
+    except (IndexError, AssertionError, AttributeError, RuntimeError) as error:
+        hint = "choose model.level=1, or a backbone such as resnet50"
+        message = f"{model.backbone} can't be had as features"
+        raise invalid("CONFIG-VALUE", message, value=f"model.level={model.level}: {error}", hint=hint) from error
+
+
+def _question_encoder(config: Config, model: ModelConfig, data: VqaData) -> TextEncoder:
+    if model.question_encoder is not None and not data.predicts_only:
+        may_download = model.weights == PRETRAINED
+        return pretrained_encoder(model.question_encoder, may_download=may_download, experiment=config.experiment)
+    questions = [] if data.predicts_only else [truth.question for truth in data.train_truths()]
+    return small_encoder(questions, model.width, model.question_layers, model.heads, model.dropout)
+
+
+class AnsweringModule(BaselineModule):
+    """Trains the fusion network to choose among the training answers.
+
+    Answers that don't have the form that the question wants (yes or no, or anything else) are never chosen. Where the best
+    answer is doubtful, and the question names a modality, the first of the best answers is taken that was seen with it, as the
+    team that won 2021 did (spec page vqa.md 7). Neither looks at the question where the network doesn't.
+
+    Args:
+        config: The run's configuration.
+        data: The data module, for the answers and the training questions.
+
+    Raises:
+        InvalidInput: If the network can't be had.
+    """
+
+    # What depends on the answers, and on the words of the training questions.
+    class_dependent = ("head.", "answer_counts", "form_fits", "modality_fits", TEXT)
+
+    def __init__(self, config: Config, data: VqaData) -> None:
+        super().__init__(config, build_network(config, data))
+        assert isinstance(config.model, ModelConfig)
+        self.model = config.model
+        self.answers = data.answers
+        self._truths = () if data.predicts_only else tuple(data.train_truths())
+        self._sums = torch.zeros(2, dtype=torch.float64)  # right answers, answers
+        self._describe()
+
+    @property
+    def fusion(self) -> FusionNetwork:
+        """The network in use."""
+        return cast("FusionNetwork", self.active)
+
+    @override
+    def setup(self, stage: str) -> None:
+        """Count the training answers again: the weights that a training starts from may have brought other counts."""
+        if stage == "fit":
+            self._describe()
+
+    def _describe(self) -> None:
+        """Write into the network what training has seen of the answers; without a question nothing tells which of them fit."""
+        if self._truths:
+            counts = self.answers.count(self._truths)
+            tables = {"answer_counts": counts, "form_fits": form_table(counts), "modality_fits": modality_table(counts)}
+            for name, table in tables.items():
+                if name == "answer_counts" or self.model.inputs != "image":
+                    self.network.get_buffer(name).copy_(torch.from_numpy(table))
+
+    @override
+    def fit_shapes(self, weights: Mapping[str, Tensor]) -> None:
+        """Build the question encoder that a file describes, where it isn't the own one."""
+        network = cast("FusionNetwork", self.network)
+        if network.text is None:
+            return
+        described = {name.removeprefix(TEXT): tensor for name, tensor in weights.items() if name.startswith(TEXT)}
+        own = {name: network.text.get_buffer(name).cpu() for name in ("architecture", "tokenizer_json")}
+        if not all(name in described and tensor.equal(described[name]) for name, tensor in own.items()):
+            network.attach(described_encoder(described, Path("model.safetensors")))
+
+    # ---- training
+
+    @override
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the cross-entropy with the mixed and smoothed answers."""
+        fits = self._fitting(batch["questions"])
+        targets = self._targets(batch["texts"])
+        smoothing = self.model.label_smoothing
+        targets = (1 - smoothing) * targets + smoothing * fits / fits.sum(1, keepdim=True)
+        images, targets = self._mixed(normalised(batch["images"]), targets, batch["questions"])
+        scores = self(images, batch["questions"]).float()
+        if self.model.balance:
+            scores = scores + self.model.balance * self._log_frequencies()
+        likelihoods = scores.masked_fill(~fits, IMPOSSIBLE).log_softmax(1)
+        return {"answer": -(targets * likelihoods).sum(1).mean()}
+
+    def _targets(self, texts: Sequence[Sequence[str]]) -> Tensor:
+        """Return ``(B, answers)``, the share of each answer in the references of each image."""
+        targets = np.zeros((len(texts), len(self.answers)), np.float32)
+        for row, references in zip(targets, texts, strict=True):
+            found = self.answers.indices_of(references)
+            row[found] = 1 / max(1, len(found))
+        return torch.from_numpy(targets).to(self.device)
+
+    def _mixed(self, images: Tensor, targets: Tensor, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Mix images and their answers in pairs (Zhang and others 2018, arXiv:1710.09412).
+
+        The question stays, so the partner's has to want the same form of answer, and the own image is the larger part.
+        """
+        if not self.model.mixup or self.model.inputs == "question":
+            return images, targets
+        partners = torch.arange(len(questions))
+        forms = torch.tensor(self._kinds(questions)[0])
+        for form in forms.unique():
+            places = (forms == form).nonzero()[:, 0]
+            partners[places] = places[torch.randperm(len(places))]
+        share = torch.distributions.Beta(self.model.mixup, self.model.mixup).sample((len(questions),))
+        share = torch.maximum(share, 1 - share).to(images.device)
+        partners = partners.to(images.device)
+        mixed = images.lerp(images[partners], (1 - share)[:, None, None, None])
+        return mixed, targets.lerp(targets[partners], (1 - share)[:, None])
+
+    def _log_frequencies(self) -> Tensor:
+        """Return the logs of the answers' shares in training, to adjust logits (Menon and others 2021, arXiv:2007.07314)."""
+        counts = self.fusion.get_buffer("answer_counts").sum((0, 1)).float()
+        return (counts / counts.sum()).clamp_min(1e-9).log()
+
+    # ---- prediction
+
+    @override
+    def decode(self, batch: Batch) -> list[Prediction]:
+        """Return the answer to each question, as the training data write it."""
+        chosen = self._choose(self(normalised(batch["images"]), batch["questions"]), batch["questions"])
+        return [
+            Prediction(name, (self.answers.answers[index],)) for name, index in zip(batch["ids"], chosen.tolist(), strict=True)
+        ]
+
+    def _choose(self, scores: Tensor, questions: Sequence[str]) -> Tensor:
+        """Return the index of the answer to each question, ``(B,) int64``, for scores ``(B, answers)``."""
+        likely = scores.float().masked_fill(~self._fitting(questions), IMPOSSIBLE).softmax(1)
+        candidates = max(1, min(self.model.modality_candidates, len(self.answers)))
+        probabilities, best = likely.topk(candidates, dim=1)
+        modalities = torch.tensor(self._kinds(questions)[1], device=scores.device)
+        # No answer that has no probability at all, such as one that doesn't fit the form.
+        seen = self.fusion.get_buffer("modality_fits")[modalities].gather(1, best) & (probabilities > 0)
+        first = seen.int().argmax(1)  # 0 if none was seen
+        place = torch.where(probabilities[:, 0] <= self.model.modality_doubt, first, 0)
+        return best.gather(1, place[:, None])[:, 0]
+
+    def _fitting(self, questions: Sequence[str]) -> Tensor:
+        """Return which answers have the form that each question wants, ``(B, answers) bool``."""
+        forms = torch.tensor(self._kinds(questions)[0], device=self.device)
+        return self.fusion.get_buffer("form_fits")[forms]
+
+    def _kinds(self, questions: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Return the forms and the modalities of questions as indices; of all the same where the network sees no question."""
+        if self.model.inputs == "image":
+            return [0] * len(questions), [0] * len(questions)
+        kinds = [kind_of(question) for question in questions]
+        return [kind.form for kind in kinds], [kind.modality for kind in kinds]
+
+    # ---- validation
+
+    @override
+    def reset_validation(self) -> None:
+        """Forget all counts."""
+        self._sums.zero_()
+
+    @override
+    def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
+        """Count a batch's right answers."""
+        right = sum(matches(found.texts[0], texts) for found, texts in zip(predictions, batch["texts"], strict=True))
+        self._sums += torch.tensor([right, len(predictions)], dtype=torch.float64)
+
+    @override
+    def compute_validation(self) -> dict[str, float]:
+        """Return ``accuracy`` as the scorer computes it."""
+        right, count = self.sum_over_processes(self._sums).tolist()
+        return {"accuracy": right / count if count else 0.0}
+
+    # ---- pictures
+
+    def saliency(self, batch: Batch) -> NDArray[np.float32] | None:
+        """Return where in each image the evidence for the chosen answer is.
+
+        Source: Grad-CAM (Selvaraju and others 2017, arXiv:1610.02391), for a score without the softmax.
+
+        Returns:
+            ``(B, h, w)`` in [0, 1], on the grid of the backbone's features; ``None`` where the network sees no image.
+        """
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            features = self.fusion.features(normalised(batch["images"]))
+            if features is None:
+                return None
+            features = features.detach().requires_grad_()
+            scores = self.fusion.scores(features, batch["questions"])
+            chosen = self._choose(scores.detach(), batch["questions"])
+            (gradient,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), features)
+            evidence = (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1).relu()
+            evidence = evidence / evidence.amax((1, 2), keepdim=True).clamp_min(1e-12)
+        return evidence.float().cpu().numpy()

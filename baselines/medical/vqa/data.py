@@ -1,0 +1,155 @@
+"""Images with their questions and answers to tensors: data sets and the data module of both VQA-Med tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from baselines.core.config import Config
+from baselines.core.findings import Findings
+from baselines.core.paths import cache_dir
+from baselines.medical.images import augmentation, augmented, cached_squares, stack
+from baselines.medical.vqa import records
+from baselines.medical.vqa.questions import AnswerVocabulary
+from baselines.medical.vqa.records import Sample, Split
+from baselines.medical.vqa.task import DataConfig
+from baselines.training.cache import PictureCache
+from baselines.training.data import BaselineDataModule, Draw
+
+
+class Batch(TypedDict):
+    """Images with their questions.
+
+    Attributes:
+        ids: Image ids.
+        images: ``(B, 3, side, side) uint8``.
+        questions: The question of each image, as written.
+        texts: What is true of each: reference answers (``vqa``) or questions (``vqg``), as written; empty in a test set.
+    """
+
+    ids: list[str]
+    images: Tensor
+    questions: list[str]
+    texts: list[tuple[str, ...]]
+
+
+class Images(Dataset[dict[str, Any]]):
+    """The images of a split, as they are when asked for by index, augmented when asked for by a :class:`Draw`.
+
+    Args:
+        samples: The images.
+        pictures: Their cached squares.
+        config: The data configuration.
+    """
+
+    def __init__(self, samples: Sequence[Sample], pictures: PictureCache, config: DataConfig) -> None:
+        self.samples, self.pictures = samples, pictures
+        self.transform = augmentation(config)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.samples)
+
+    def __getitem__(self, key: int | Draw) -> dict[str, Any]:
+        """Return one image in the terms of :class:`Batch`; a draw's seed decides all of its augmentation."""
+        sample = self.samples[key.index if isinstance(key, Draw) else key]
+        picture = self.pictures[sample.id]
+        if isinstance(key, Draw):
+            picture = augmented(self.transform, picture, key.seed)
+        texts = sample.truth.texts if sample.truth else ()
+        return {"id": sample.id, "image": picture, "question": sample.question, "texts": texts}
+
+
+def collate(items: list[dict[str, Any]]) -> Batch:
+    """Put images together."""
+    return {
+        "ids": [item["id"] for item in items],
+        "images": stack([item["image"] for item in items]),
+        "questions": [item["question"] for item in items],
+        "texts": [item["texts"] for item in items],
+    }
+
+
+class VqaData(BaselineDataModule):
+    """Splits, cached images and loaders of a VQA-Med task.
+
+    Args:
+        config: The run's configuration.
+        classes: Answers by number from 1, where a trained model says them; else those of the training data. ``vqg`` has none.
+
+    Attributes:
+        answers: The answers of :attr:`classes` (``vqa``).
+        predicts_only: Whether a trained model said the answers, so that training data are not looked at.
+
+    Raises:
+        InvalidInput: If the data can't be read.
+    """
+
+    def __init__(self, config: Config, classes: Mapping[int, str] | None = None) -> None:
+        super().__init__(config)
+        assert isinstance(config.data, DataConfig)
+        self.images = config.data
+        self._splits: dict[str, Split] = {}
+        self.predicts_only = classes is not None
+        if classes is None:
+            found = AnswerVocabulary.from_truths(self.train_truths()) if config.task == "vqa" else AnswerVocabulary(())
+            classes = dict(enumerate(found.answers, start=1))
+        self.classes = dict(classes)
+        self.answers = AnswerVocabulary(tuple(self.classes[number] for number in sorted(self.classes)))
+        self.data_hash = "" if self.predicts_only else self._hash()
+
+    def split(self, name: str) -> Split:
+        """Return a split: ``train``, ``val`` or ``test``."""
+        if name not in self._splits:
+            findings = Findings()
+            self._splits[name] = records.read_split(
+                Path(self.images.root),
+                self.config.task,
+                name,
+                findings,
+                split_seed=self.images.split_seed,
+                val_share=self.images.val_share,
+            )
+            findings.raise_errors()
+            self.findings.extend(findings)
+        return self._splits[name]
+
+    def train_truths(self) -> list[records.Truth]:
+        """Return the truths of the training images that exist."""
+        return [sample.truth for sample in self.split("train").samples if sample.truth is not None]
+
+    def train_dataset(self) -> Images:
+        """Return the training images."""
+        return self.predict_dataset("train")
+
+    def collate(self, items: list[dict[str, Any]]) -> Batch:
+        """Put images together; see :func:`collate`."""
+        return collate(items)
+
+    def prepare_data(self) -> None:
+        """Fill the cache, on one process of the machine."""
+        self.predict_dataset("train")
+        self.predict_dataset("val")
+
+    def predict_dataset(self, split: str) -> Images:
+        """Return the images of a split; they are augmented when asked for by a :class:`Draw`."""
+        samples = self.split(split).samples
+        files = {sample.id: sample.image for sample in samples}
+        return Images(samples, cached_squares(cache_dir(self.config), files, self.images.image_side), self.images)
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        for name in ("train", "val"):
+            for key, truth in sorted(self.split(name).truth_set.truths.items()):
+                digest.update(repr((name, key, truth.question, truth.texts)).encode())
+        return digest.hexdigest()
+
+
+def build_data(config: Config, classes: Mapping[int, str] | None = None) -> VqaData:
+    """Return the data module of a configuration; see :class:`VqaData`."""
+    return VqaData(config, classes)
