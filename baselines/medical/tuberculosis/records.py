@@ -46,12 +46,14 @@ class Prediction:
         label: Campaign class id, 1 to 5.
         probabilities: ``(C,)`` in [0, 1], by ascending class id, how likely each class is; ``None`` in a run that was read.
         votes: ``(C,)``, the same weighed by the decision rule; the label has the highest.
+        evidence: ``(d, h, w)`` in [0, 1], what in the prepared scan speaks for the label, towards head, front and right.
     """
 
     id: str
     label: int
     probabilities: NDArray[np.float64] | None = None
     votes: NDArray[np.float64] | None = None
+    evidence: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ MAX_VOXELS = 2**28  # of a volume; 512 by 512 by 1024
 MAX_OFFSET = 2**24  # bytes before the voxels, extensions of the header
 SLAB_BYTES = 2**23
 LITRES = (0.3, 15.0)  # what a mask of two lungs can measure
+MARGIN = 10.0  # kept around the lungs, in mm
 COARSE = 4  # every so manieth pixel is looked at where the lungs have to be found without a mask
 _FINGERPRINT = (
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
@@ -226,8 +227,23 @@ def _slabs(path: Path, header: Header) -> Iterator[tuple[int, NDArray[Any]]]:
 
 # ---- preparation
 
+RECIPE = 1  # counts up when the same scan would be prepared in another way, so that older caches are not used
 
-def prepare(ct: Path, masks: Sequence[Path], grid: Shape, margin: float) -> Prepared:
+
+def prepare_files(files: tuple[Path, ...], grid: Shape) -> tuple[NDArray[np.uint8] | None, dict[str, Any]]:
+    """Prepare a CT, the first of the files, with its masks, the others; see :func:`prepare`.
+
+    Returns:
+        The array, and its ``spacing`` and ``notes``; without an array the ``error`` that says why there is none.
+    """
+    try:
+        prepared = prepare(files[0], files[1:], grid)
+    except UnreadableVolume as error:
+        return None, {"error": str(error)}
+    return prepared.array, {"spacing": prepared.spacing, "notes": prepared.notes}
+
+
+def prepare(ct: Path, masks: Sequence[Path], grid: Shape, margin: float = MARGIN) -> Prepared:
     """Crop a CT to the lungs and resample it, and the mask with it.
 
     Masks are matched by the array's shape, not by their affines, and united; where none is usable, the lungs are looked for in
