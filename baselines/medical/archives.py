@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def open_archive(root: Path, task: str, family: str, marks: re.Pattern[str], fin
     """
     places = (root / "medical" / family, root / family)
     folder = next((place for place in places if place.is_dir()), None)
-    if folder is None and root.is_dir() and any(marks.search(entry.name) for entry in os.scandir(root)):
+    if folder is None and root.is_dir() and any(marks.search(path.name) for path in root.iterdir()):
         folder = root
     if folder is None:
         raise missing(root, task, f"no {places[0].relative_to(root)} here", family)
@@ -109,14 +110,14 @@ def _files(folder: Path, depth: int, seen: set[Path]) -> Iterator[Path]:
         return
     seen.add(real)
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = sorted(folder.iterdir())
     except OSError:
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _files(Path(entry.path), depth + 1, seen)
+            yield from _files(entry, depth + 1, seen)
         elif entry.is_file():
-            yield Path(entry.path)
+            yield entry
 
 
 def missing(root: Path, task: str, message: str, family: str) -> InvalidInput:
@@ -127,7 +128,9 @@ def missing(root: Path, task: str, message: str, family: str) -> InvalidInput:
 
 
 def images_of(archive: Archive, names: Iterable[str], text: Path, findings: Findings) -> dict[str, Path]:
-    """Return the image of each id of a text file that has one; report those without, and the images that no line names.
+    """Return the image of each id of a text file that has one; report the ids without, and the images without a line.
+
+    The latter are looked for in the folder that holds most of the file's images.
 
     Args:
         archive: The family's files.
@@ -147,9 +150,9 @@ def images_of(archive: Archive, names: Iterable[str], text: Path, findings: Find
         hint = "they are scored, but can be neither trained on nor predicted"
         what = f"{len(lost)} of {len(found) + len(lost)} ids have no image"
         Report(findings, str(text), "DATA").warning("ID-NO-IMAGE", what, value=_listing(lost), hint=hint)
-    folders = {path.parent for path in found.values()}
+    folder = next((path for path, _ in Counter(path.parent for path in found.values()).most_common(1)), None)
     unnamed = sorted(
-        name for name, paths in archive.images.items() if name not in found and any(path.parent in folders for path in paths)
+        name for name, paths in archive.images.items() if name not in found and any(path.parent == folder for path in paths)
     )
     if unnamed:
         what = f"{len(unnamed)} images beside those of the file have no line"

@@ -347,7 +347,8 @@ def _kind_of(path: Path) -> str:
 
 def _classes(archive: Archive, truths: Iterable[Truth]) -> dict[int, str]:
     """Return the concepts of some truths by number, with the names that a file of names gives them."""
-    numbers = {concept_number(concept) for truth in truths for concept in truth.concepts}
+    concepts = (concept for truth in truths for concept in truth.concepts if CONCEPT_FORM.fullmatch(concept.upper()))
+    numbers = set(map(concept_number, concepts))
     names: dict[int, str] = {}
     for path in archive.texts:
         if _kind_of(path) == "names":
