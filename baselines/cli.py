@@ -24,6 +24,8 @@ OK, INVALID, USAGE, BUG = 0, 1, 2, 3
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
+LEAST_RESAMPLES = 100  # fewer say next to nothing about the ends of an interval
+
 # Top-level modules by the extra that installs them, for the message when one is missing.
 EXTRAS = {
     "train": frozenset(
@@ -73,6 +75,14 @@ def positive(text: str) -> int:
     return number
 
 
+def resamples(text: str) -> int:
+    """Parse a number of resamples, for argparse: none, or enough for an interval of 95 %."""
+    number = int(text)
+    if number and number < LEAST_RESAMPLES:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 (no intervals), and below {LEAST_RESAMPLES}")
+    return number
+
+
 def _tasks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", nargs="?", metavar="TASK", help="show the card of this task: splits, metrics, examples")
     only = parser.add_mutually_exclusive_group()
@@ -104,6 +114,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run file to write")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="samples at a time (default: the run's own)")
     parser.add_argument("--format", metavar="NAME", help="run format, where a task has several (default: that of 2021)")
+    parser.add_argument("--task", metavar="TASK", help="another task that the fit serves (default: the one trained)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
@@ -128,10 +139,10 @@ def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", type=Path, metavar="FILE", help="score these ids of the truth alone, one a line")
     parser.add_argument(
         "--bootstrap",
-        type=natural,
+        type=resamples,
         default=1000,
         metavar="N",
-        help="resamples for the intervals (default: %(default)s; 0: none)",
+        help=f"resamples for the intervals (default: %(default)s; at least {LEAST_RESAMPLES}; 0: no intervals)",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
 

@@ -47,7 +47,7 @@ CARDS = (
         unit="image",
         splits=("train", "val", "all", "test"),
         metrics=_METRICS,
-        run_file="run.txt",  # this project's name: the campaign prescribed none that is known
+        run_file="run-boxes.txt",  # this project's name: the campaign prescribed none that is known
         secondary="recall50",
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,
@@ -58,6 +58,7 @@ CARDS = (
             "2018_0712_000000_002 1 c_algae_macro_or_leaves 1 900 700 3100 2300\n"
         ),
         experiment="coral",
+        fitted_by="coral-parsing",
     ),
     TaskCard(
         id="coral-parsing",
@@ -68,7 +69,7 @@ CARDS = (
         unit="image",
         splits=("train", "val", "all", "test"),
         metrics=_METRICS,
-        run_file="run.txt",  # this project's name, as above
+        run_file="run-polygons.txt",  # this project's name, as above
         secondary="recall50",
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,

@@ -54,6 +54,8 @@ class TaskCard:
         example_truth: A truth of these two, as distributed; shown to users, who try commands on it.
         experiment: Name of the reference recipe, a file of ``conf/experiment``, which several tasks may share; left out, it is
             the id with ``_`` for ``-``.
+        fitted_by: The task whose fit serves this one too: a run folder of that task also holds a run and the scores of this
+            one. Left out, the task is fitted by itself.
     """
 
     id: str
@@ -72,10 +74,13 @@ class TaskCard:
     example_ids: tuple[str, ...] = ("a", "b")
     example_truth: str = ""
     experiment: str = ""
+    fitted_by: str = ""
 
     def __post_init__(self) -> None:
         if not self.experiment:
             object.__setattr__(self, "experiment", self.id.replace("-", "_"))
+        if not self.fitted_by:
+            object.__setattr__(self, "fitted_by", self.id)
 
     @property
     def primary(self) -> Metric:
@@ -130,3 +135,12 @@ def get_task(task: str) -> TaskCard:
     near = difflib.get_close_matches(task, cards, n=1)
     suggestion = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(cards)}"
     raise UsageError(f"no task {task!r}: {suggestion}")
+
+
+def tasks_fitted_by(task: str) -> list[TaskCard]:
+    """Return the cards of the tasks that a fit of a task serves: its own first.
+
+    >>> [card.id for card in tasks_fitted_by("coral-parsing")]
+    ['coral-parsing', 'coral-annotation']
+    """
+    return [get_task(task), *(card for card in all_tasks().values() if card.id != task and card.fitted_by == task)]

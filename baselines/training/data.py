@@ -130,6 +130,10 @@ class BaselineDataModule(LightningDataModule):
         """Return a split by its name (``train``, ``val`` or another of the task card's)."""
         raise NotImplementedError
 
+    def truths_of(self, task: str, split: str) -> Any:
+        """Return the truth set of a split for a task that the fit of this one serves too (``TaskCard.fitted_by``)."""
+        raise NotImplementedError
+
     def train_dataset(self) -> Dataset[Any]:
         """Return the training set; its ``__getitem__`` takes a :class:`Draw` and augments by ``draw.seed`` alone."""
         raise NotImplementedError

@@ -36,7 +36,7 @@ from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
 from baselines.core.results import Scores
 from baselines.core.scorer import score_files
-from baselines.core.tasks import get_task
+from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints
 from baselines.training.callbacks import Journal, RunWriter, Status, merge_shards
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
@@ -122,11 +122,12 @@ def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
     predictions = predict_split(trainer, module, data, "val", folder / SHARDS)
     if not first:
         return None
-    card = get_task(config.task)
-    card.module("runs").write_run(folder / card.run_file, list(predictions.values()), data.split("val").truth_set)
+    for card in tasks_fitted_by(config.task):
+        card.module("runs").write_run(folder / card.run_file, list(predictions.values()), _held_out(data, card))
     shutil.rmtree(folder / SHARDS)
     status.update(phase="score")
-    scores = score(config, folder)
+    # The task's own scores come last: with them the run is finished.
+    *_, scores = (score(config, folder, card) for card in reversed(tasks_fitted_by(config.task)))
     draw_pictures(config, folder, data, predictions)
     return scores
 
@@ -267,7 +268,18 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
             raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
     ids = {name: [sample.id for sample in split.samples] for name, split in splits.items()}
     write_json_atomic(folder / SPLIT, ids | {"data_hash": data.data_hash})
-    get_task(config.task).module("records").write_truth(folder / TRUTH, splits["val"].truth_set)
+    for card in tasks_fitted_by(config.task):
+        card.module("records").write_truth(folder / name_for(TRUTH, card, config), _held_out(data, card))
+
+
+def _held_out(data: BaselineDataModule, card: TaskCard) -> Any:
+    """Return the truth set of the held-out samples for the run's own task, or another that its fit serves."""
+    return data.split("val").truth_set if card.id == data.config.task else data.truths_of(card.id, "val")
+
+
+def name_for(name: str, card: TaskCard, config: Config) -> str:
+    """Return the name of a file in a run folder for a task that the fit serves: with its id, if it isn't the run's own task."""
+    return name if card.id == config.task else f"{Path(name).stem}-{card.id}{Path(name).suffix}"
 
 
 def tell_findings(data: BaselineDataModule) -> None:
@@ -277,11 +289,11 @@ def tell_findings(data: BaselineDataModule) -> None:
         console.print(line, markup=False)
 
 
-def score(config: Config, folder: Path) -> Scores:
-    """Score the run file of a folder as ``imageclef score`` does, and write ``scores.json``."""
-    run_file = folder / get_task(config.task).run_file
-    scores = score_files(config.task, folder / TRUTH, run_file, bootstrap=config.bootstrap, seed=config.seed)
-    write_atomic(folder / SCORES, scores.to_json())
+def score(config: Config, folder: Path, card: TaskCard) -> Scores:
+    """Score a task's run file of a folder as ``imageclef score`` does, and write ``scores.json``, or that of the other task."""
+    truth, run_file = folder / name_for(TRUTH, card, config), folder / card.run_file
+    scores = score_files(card.id, truth, run_file, bootstrap=config.bootstrap, seed=config.seed)
+    write_atomic(folder / name_for(SCORES, card, config), scores.to_json())
     return scores
 
 

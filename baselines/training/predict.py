@@ -12,10 +12,10 @@ from rich.console import Console
 
 from baselines.core.config import Config
 from baselines.core.findings import UsageError, invalid
-from baselines.core.tasks import get_task
+from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints
 from baselines.training.callbacks import RunWriter
-from baselines.training.data import BaselineDataModule, Split
+from baselines.training.data import BaselineDataModule
 from baselines.training.loop import make_trainer, predict_split, restore_inference, tell_findings
 from baselines.training.module import BaselineModule
 
@@ -27,12 +27,13 @@ def predict(args: argparse.Namespace) -> int:
 
     Several run folders are an ensemble: the task's ``score.combine`` makes one run of their predictions.
 
-    Optional are ``args.batch_size`` (``None``: the run's own), ``args.format`` (of the run file, where a task has several) and
-    ``args.device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:N``).
+    Optional are ``args.task`` (another task that the fit serves, whose run is written), ``args.batch_size`` (``None``: the
+    run's own), ``args.format`` (of the run file, where a task has several) and ``args.device`` (``auto``, ``cpu``, ``cuda`` or
+    ``cuda:N``).
 
     Raises:
         InvalidInput: If a run folder or the data can't be used, or the folders are of different tasks or classes.
-        UsageError: If the task has no such split or can't combine runs, or the device is none.
+        UsageError: If the task has no such split or can't combine runs, the fit serves no such task, or the device is none.
     """
     folders = [Path(folder) for folder in args.run_dir]
     cards = [checkpoints.read_card(folder) for folder in folders]
@@ -45,28 +46,37 @@ def predict(args: argparse.Namespace) -> int:
         if (config.task, others) != (first.task, classes):
             hint = f"an ensemble has one task and one set of classes: here {first.task}, as in {folders[0]}"
             raise invalid("RUN-OTHER-TASK", "predicts another task or other classes", file=folder, value=config.task, hint=hint)
+    target = _target(first.task, getattr(args, "task", None))
     accelerator, devices = _device(getattr(args, "device", None) or "auto")
     runs = []
     for folder, (config, _) in zip(folders, cards, strict=True):
         with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:
             batch_size = getattr(args, "batch_size", None)
             adapted = _for_prediction(config, Path(args.data), batch_size, accelerator, cache=Path(name))
-            split, predictions = _predict_one(adapted, classes, folder, args.split, devices)
+            truth_set, predictions = _predict_one(adapted, classes, folder, args.split, devices, target)
         runs.append(predictions)
     predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
-    truth_set = replace(split.truth_set, classes=classes) if classes else split.truth_set
+    truth_set = replace(truth_set, classes=classes) if classes else truth_set
     options = {"run_format": args.format} if getattr(args, "format", None) else {}
     out = Path(args.out)
-    card.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
+    target.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
     Console(stderr=True).print(f"{len(predictions)} predictions written to {out}", markup=False, highlight=False)
     return 0
 
 
+def _target(fitted: str, asked: str | None) -> TaskCard:
+    """Return the card of the task to write a run of: the one fitted, or another that its fit serves."""
+    served = {card.id: card for card in tasks_fitted_by(fitted)}
+    if asked and asked not in served:
+        raise UsageError(f"a fit of {fitted} serves {', '.join(served)}, not {asked!r}")
+    return served[asked or fitted]
+
+
 def _predict_one(
-    config: Config, classes: dict[int, str], folder: Path, split_name: str, devices: int | list[int]
-) -> tuple[Split, dict[str, Any]]:
-    """Return a split and its predictions by the model of a run folder."""
+    config: Config, classes: dict[int, str], folder: Path, split_name: str, devices: int | list[int], target: TaskCard
+) -> tuple[Any, dict[str, Any]]:
+    """Return the truth set of a split for a task, and its predictions by the model of a run folder."""
     card, work = get_task(config.task), Path(str(config.data.cache_dir))
     weights = checkpoints.read_weights(folder)
     data: BaselineDataModule = card.module("data").build_data(config, classes)
@@ -77,7 +87,8 @@ def _predict_one(
     module: BaselineModule = card.module("model").build_module(config, data)
     restore_inference(module, weights, folder)
     trainer = make_trainer(config, work, [RunWriter(work)], devices=devices)
-    return split, predict_split(trainer, module, data, split_name, work)
+    truth_set = split.truth_set if target.id == config.task else data.truths_of(target.id, split_name)
+    return truth_set, predict_split(trainer, module, data, split_name, work)
 
 
 def _for_prediction(config: Config, root: Path, batch_size: int | None, accelerator: Accelerator, cache: Path) -> Config:
