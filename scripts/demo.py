@@ -65,10 +65,12 @@ def demonstrate(card: TaskCard) -> Row:
     """
     experiment = card.experiment
     overrides = ("preset=demo", f"runs_dir={RUNS}", *OVERRIDES.get(experiment, ()))
-    folder = RUNS / card.id / experiment / run_name(overrides)
+    folder = (
+        RUNS / card.fitted_by / experiment / run_name(overrides)
+    )  # where several tasks share a fit, the first one trains it
     imageclef("sample", card.id, "--out", str(SAMPLES))
     imageclef("train", f"experiment={experiment}", *overrides)
-    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    scores = json.loads((folder / file_of("scores.json", card)).read_text(encoding="utf-8"))
     trivial = score_trivial(card, folder)
     metric = scores["primary"]
     return {
@@ -82,6 +84,12 @@ def demonstrate(card: TaskCard) -> Row:
     }
 
 
+def file_of(name: str, card: TaskCard) -> str:
+    """Return the name of a task's file in a run folder: with the task's id, if the run is another's that serves it."""
+    path = Path(name)
+    return name if card.fitted_by == card.id else f"{path.stem}-{card.id}{path.suffix}"
+
+
 def imageclef(*arguments: str, quiet: bool = False) -> None:
     """Run the real command in a process of its own; ``quiet`` drops what it prints but for errors."""
     subprocess.run([sys.executable, "-m", "baselines", *arguments], check=True, stdout=subprocess.DEVNULL if quiet else None)
@@ -90,7 +98,7 @@ def imageclef(*arguments: str, quiet: bool = False) -> None:
 def score_trivial(card: TaskCard, folder: Path) -> Row:
     """Score, against the truth in a run folder, the run that predicts what is most frequent in the training data."""
     records, findings = card.module("records"), Findings()
-    truth = folder / "truth.json"
+    truth = folder / file_of("truth.json", card)
     train = records.read_split(SAMPLES, card.id, "train", findings).truth_set
     held_out = records.read_truth(truth, card.id, findings)
     findings.raise_errors()
@@ -98,7 +106,7 @@ def score_trivial(card: TaskCard, folder: Path) -> Row:
     run.parent.mkdir(exist_ok=True)
     predictions = card.module("score").trivial_predictions(train, held_out)
     card.module("runs").write_run(run, list(predictions.values()), held_out)
-    out = folder / TRIVIAL_SCORES
+    out = folder / file_of(TRIVIAL_SCORES, card)
     imageclef("score", card.id, "--truth", str(truth), "--run", str(run), "--json", str(out), quiet=True)
     scores: Row = json.loads(out.read_text(encoding="utf-8"))
     return scores
