@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -20,7 +21,15 @@ from numpy.typing import NDArray
 from timm.layers import build_sincos2d_pos_embed
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GPT2Config
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GPT2Config,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.utils import logging
 
@@ -107,8 +116,15 @@ class Decoder(nn.Module):
         mask = torch.ones_like(tokens)  # padding is on the right, where a causal model sees it too late to matter
         return self.model(input_ids=tokens, attention_mask=mask, encoder_hidden_states=memory, **options)
 
-    def generate(self, memory: Tensor, options: TextConfig, **changes: Any) -> Any:
-        """Call the library's generation for images, with a key/value cache for the text and for the image."""
+    def generate(self, memory: Tensor, options: TextConfig, processors: Sequence[LogitsProcessor] = (), **changes: Any) -> Any:
+        """Call the library's generation for images, with a key/value cache for the text and for the image.
+
+        Args:
+            memory: The images' vectors, ``(B, N, width)``.
+            options: The limits of a text.
+            processors: Change the logits of each step.
+            changes: Settings of the library's ``GenerationConfig``; without any the most probable token is taken each time.
+        """
         settings: dict[str, Any] = {
             "max_new_tokens": self.longest(options.max_tokens),
             "min_new_tokens": min(options.min_tokens, self.longest(options.max_tokens)),
@@ -124,10 +140,30 @@ class Decoder(nn.Module):
         return self.model.generate(
             begin,
             generation_config=GenerationConfig(**(settings | changes)),
+            logits_processor=LogitsProcessorList(processors),
             encoder_hidden_states=memory,
             attention_mask=torch.ones_like(begin),
             past_key_values=EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config)),
         )
+
+
+class GumbelNoise(LogitsProcessor):
+    """Makes the most probable token a draw from the distribution (Gumbel, 1954), with noise that each image's id seeds.
+
+    Args:
+        ids: The images.
+        samples: Rows of each image.
+    """
+
+    def __init__(self, ids: Sequence[str], samples: int) -> None:
+        self.generators = [torch.Generator().manual_seed(zlib.crc32(name.encode())) for name in ids]
+        self.samples = samples
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002  # the library's call
+        """Return ``scores`` ``(B * samples, V)`` with noise."""
+        size = self.samples, scores.shape[1]
+        draws = [torch.empty(size).exponential_(generator=generator) for generator in self.generators]
+        return scores - torch.cat(draws).log().to(scores.device)
 
 
 class Captioner(nn.Module):
@@ -203,6 +239,23 @@ class Captioner(nn.Module):
         texts = [self.decoder.text(row[1:]) for row in found.sequences.tolist()]
         each = [Hypothesis(text, score) for text, score in zip(texts, scores, strict=True)]
         return [_distinct(each[start : start + count]) for start in range(0, len(each), count)]
+
+    @torch.no_grad()
+    def sample(self, images: Tensor, ids: Sequence[str], options: TextConfig) -> list[list[str]]:
+        """Draw texts for each image from the model's distribution.
+
+        What is drawn for an image depends on its id, and not on the images beside it.
+
+        Args:
+            images: ``(B, 3, H, W) float``, normalised.
+            ids: Their ids, which seed the draws.
+            options: How many texts to draw, and their limits.
+        """
+        memory = self.look(images)[0].repeat_interleave(options.samples, 0)
+        noise = GumbelNoise(ids, options.samples)
+        found = self.decoder.generate(memory, options, processors=[noise])
+        texts = [self.decoder.text(row[1:]) for row in found.sequences.tolist()]
+        return [texts[start : start + options.samples] for start in range(0, len(texts), options.samples)]
 
     @torch.no_grad()
     def attention(self, images: Tensor, texts: Sequence[str], max_tokens: int) -> list[NDArray[np.float16]]:

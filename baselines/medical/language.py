@@ -172,6 +172,8 @@ def climb(start: Tokens, references: References, words: Sequence[str]) -> Tokens
     best, score = start, references.expect([start])[0]
     for _ in range(CLIMB_ROUNDS):
         changed = list(dict.fromkeys(_neighbours(best, words)))
+        if not changed:
+            break
         reached = references.expect(changed)
         place = int(np.argmax(np.round(reached, 12)))  # rounding noise decides no tie
         if reached[place] <= score + 1e-12:

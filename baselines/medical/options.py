@@ -25,11 +25,13 @@ class TextConfig:
         label_smoothing: Share of the target probability that is spread over all tokens (Szegedy and others, 2016).
         max_tokens: Most tokens of a text; longer ones are cut in training.
         min_tokens: Fewest tokens of a decoded text.
-        beams: Beams of the search.
+        beams: Beams of the search; it finds at most as many texts.
         length_penalty: A text's log-probability is divided by its tokens to this power: 0 prefers short texts, more than 1 long
             ones.
-        decoding: ``beam`` takes the most probable texts; ``risk`` takes those of the highest expected BLEU, where the search's
-            texts are what may be true, with their probabilities (Kumar and Byrne, 2004).
+        decoding: ``beam`` takes the most probable texts. ``risk`` draws texts and takes those of the highest expected BLEU, if
+            all that are drawn may be true (Kumar and Byrne, 2004). ``climb`` changes the best of these word by word for as long as
+            its expected BLEU rises (one text alone): a list of words that scores, and no sentence.
+        samples: Texts drawn for an image by ``risk`` and ``climb``.
         reward_steps: So many of the last training steps go by the BLEU of sampled texts instead of the likelihood of the true
             ones (self-critical training: Rennie and others, 2017).
         reward_samples: Texts sampled for an image in these steps.
@@ -51,7 +53,8 @@ class TextConfig:
     min_tokens: Count = 1
     beams: PositiveInt = 4
     length_penalty: NonNegative = 1.0
-    decoding: Literal["beam", "risk"] = "beam"
+    decoding: Literal["beam", "risk", "climb"] = "beam"
+    samples: Annotated[int, Range(1, 1000)] = 24
     reward_steps: Count = 0
     reward_samples: Annotated[int, Range(2, 100)] = 5
     neighbours: PositiveInt = 1

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ from baselines.medical.captioner import (
     to_bytes,
     to_text,
 )
-from baselines.medical.language import References, best_set, in_order, precedence, surface_words
+from baselines.medical.language import References, best_set, climb, in_order, precedence, surface_words
 from baselines.medical.options import TextConfig
 from baselines.training.data import BaselineDataModule
 from baselines.training.module import BaselineModule
@@ -194,7 +194,7 @@ class ConstantModule(TextModule):
 
 
 class CaptionerModule(TextModule):
-    """Trains the encoder-decoder by likelihood, and at last, if asked to, by the BLEU of what it samples.
+    """Trains the encoder-decoder by likelihood, and at last, if asked to, by the BLEU of what it draws.
 
     Args:
         config: The run's configuration.
@@ -207,6 +207,9 @@ class CaptionerModule(TextModule):
     def __init__(self, config: Config, task: TextTask, encoder: nn.Module) -> None:
         model: Any = config.model
         options: TextConfig = model.text
+        if options.decoding == "climb" and task.count > 1:
+            hint = "set model.text.questions=1, or model.text.decoding=risk"
+            raise invalid("CONFIG-VALUE", "model.text.decoding=climb writes one text an image", value=task.count, hint=hint)
         decoder = None
         if task.train:
             if options.decoder:
@@ -271,23 +274,28 @@ class CaptionerModule(TextModule):
 
     @override
     def write(self, batch: Any) -> list[list[str]]:
-        """Search for texts, in float32 whatever the precision of training: the texts beside an image must not matter."""
-        options, count = self.options, self.task.count
-        if options.decoding == "risk":
-            options, count = replace(options, length_penalty=0.0), options.beams
+        """Search for texts, or draw them, in float32 whatever the precision of training: the images beside must not matter."""
         with torch.autocast(self.device.type, enabled=False):
-            found = self.captioner.search(self.images(batch), options, count)
-        return [self._choose(hypotheses) for hypotheses in found]
+            images = self.images(batch)
+            if self.options.decoding == "beam":
+                return [self._distinct(found) for found in self.captioner.search(images, self.options, self.task.count)]
+            return [self._choose(found) for found in self.captioner.sample(images, batch["ids"], self.options)]
 
-    def _choose(self, hypotheses: Sequence[Hypothesis]) -> list[str]:
-        """Choose texts that the score can tell apart: the most probable, or those of the highest expected BLEU."""
-        cleaned = [clean(each.text) for each in hypotheses]
+    @staticmethod
+    def _distinct(found: Sequence[Hypothesis]) -> list[str]:
+        """Return the first of those texts that the score can't tell apart."""
+        first = {clean(each.text): each.text for each in reversed(found)}
+        return [first[tokens] for tokens in dict.fromkeys(clean(each.text) for each in found)]
+
+    def _choose(self, drawn: Sequence[str]) -> list[str]:
+        """Return the texts of the highest expected BLEU, if what is drawn may be true."""
+        cleaned = [clean(text) for text in drawn]
+        references = References(cleaned)
+        chosen = best_set(references.distinct, references, self.task.count)
         if self.options.decoding == "risk":
-            most = max(each.score for each in hypotheses)
-            weights = [float(np.exp(each.score - most)) for each in hypotheses]
-            return [hypotheses[index].text for index in best_set(cleaned, References(cleaned, weights), self.task.count)]
-        first = {tokens: each.text for tokens, each in reversed(list(zip(cleaned, hypotheses, strict=True)))}
-        return [first[tokens] for tokens in dict.fromkeys(cleaned)][: self.task.count]
+            return [drawn[cleaned.index(references.distinct[index])] for index in chosen]
+        surfaces = surface_words(drawn)
+        return [" ".join(surfaces[word] for word in climb(references.distinct[chosen[0]], references, sorted(surfaces)))]
 
     @override
     def predict_step(self, batch: Any, batch_idx: int) -> list[Any]:
