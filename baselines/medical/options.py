@@ -29,8 +29,8 @@ class TextConfig:
         length_penalty: A text's log-probability is divided by its tokens to this power: 0 prefers short texts, more than 1 long
             ones.
         decoding: ``beam`` takes the most probable texts. ``risk`` draws texts and takes those of the highest expected BLEU, if
-            all that are drawn may be true (Kumar and Byrne, 2004). ``climb`` changes the best of these word by word for as long as
-            its expected BLEU rises (one text alone): a list of words that scores, and no sentence.
+            all that are drawn may be true (Kumar and Byrne, 2004). ``climb`` changes the best of these word by word for as long
+            as its expected BLEU rises (one text alone): a list of words that scores, and no sentence.
         samples: Texts drawn for an image by ``risk`` and ``climb``.
         reward_steps: So many of the last training steps go by the BLEU of sampled texts instead of the likelihood of the true
             ones (self-critical training: Rennie and others, 2017).

@@ -58,7 +58,8 @@ class ModelConfig(config.ModelConfig):
     """The network.
 
     Attributes:
-        name: ``fusion`` chooses among the training answers (``vqa``).
+        name: ``fusion`` chooses among the training answers (``vqa``); ``captioner``, ``retrieval``, ``words`` and ``constant``
+            write questions (``vqg``, see :mod:`baselines.medical.texts`).
         backbone: Name of a timm backbone for the image.
         level: Which of the backbone's feature maps is attended to: 1 is the last, 2 the one before it, with more
             and smaller cells.
@@ -80,7 +81,7 @@ class ModelConfig(config.ModelConfig):
         text: How texts are modelled and decoded where they are generated; see :class:`TextConfig`.
     """
 
-    name: Literal["fusion"] = "fusion"
+    name: Literal["fusion", "captioner", "retrieval", "words", "constant"] = "fusion"
     backbone: str = "resnet50"
     level: Annotated[int, Range(1, 3)] = 1
     question_encoder: str | None = None
