@@ -6,6 +6,7 @@ Each takes the parsed arguments and returns the exit code. Results go to stdout,
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from baselines.core import report, scorer
 from baselines.core.files import refuse_overwriting, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError
 from baselines.core.tasks import TaskCard, all_tasks, get_task
+
+LISTED = 20  # findings of a run that `compare` prints
 
 
 def tasks(args: argparse.Namespace) -> int:
@@ -114,10 +117,12 @@ def score(args: argparse.Namespace) -> int:
         (args.codabench, scores.to_codabench),
         (args.aicrowd, lambda: scores.to_aicrowd(get_task(args.task).secondary)),
     )
-    texts = [(path, export()) for path, export in exports if path is not None]  # all of them, before one is written
-    for path, text in texts:
-        write_atomic(path, text)
-    report.show(report.scores_table(scores))
+    try:
+        texts = [(path, export()) for path, export in exports if path is not None]  # all of them, before one is written
+        for path, text in texts:
+            write_atomic(path, text)
+    finally:
+        report.show(report.scores_table(scores))  # last, since whoever reads it may stop reading; also where writing failed
     return 0
 
 
@@ -139,8 +144,12 @@ def compare(args: argparse.Namespace) -> int:
     settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
     rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
     for row in rows:
-        for line in row.findings.lines() if row.findings else ():
-            print(line, file=sys.stderr)
+        if row.findings:
+            listed = row.findings.first_lines(LISTED)
+            print(*listed, sep="\n", file=sys.stderr)
+            if len(row.findings) > len(listed):
+                command = shlex.join(["imageclef", "validate", args.task, "--run", str(row.path), "--truth", str(args.truth)])
+                print(f"{row.path}: {len(row.findings) - len(listed)} more; `{command}` lists them", file=sys.stderr)
     if args.out is not None:
         write_atomic(args.out, leaderboard.WRITERS[args.format](rows))
     elif args.format == "table":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,16 +112,31 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ['a/run.txt', 'b/run.txt']
     >>> short_names([Path("team1.json"), Path("runs/team2.json")])
     ['team1', 'team2']
+
+    A file that is given several times is numbered.
+
+    >>> short_names([Path("a.txt"), Path("b.txt"), Path("a.txt")])
+    ['a (1)', 'b', 'a (2)']
     """
+    files = list(dict.fromkeys(paths))
+    names = dict(zip(files, _names_of_files(files), strict=True))
+    given: Counter[Path] = Counter()
+    numbered = []
+    for path in paths:
+        given[path] += 1
+        numbered.append(f"{names[path]} ({given[path]})" if paths.count(path) > 1 else names[path])
+    if len(set(numbered)) < len(numbered):  # another file is called as one with its number
+        return [f"{path} ({number})" for number, path in enumerate(paths, start=1)]
+    return numbered
+
+
+def _names_of_files(paths: Sequence[Path]) -> list[str]:
     stems = [path.stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems
-    deepest = max((len(path.parts) for path in paths), default=1)
-    for depth in range(1, deepest + 1):
-        names = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{path} ({number})" for number, path in enumerate(paths, start=1)]  # the same file twice
+    deepest = max(len(path.parts) for path in paths)
+    tails = (["/".join(path.parts[-depth:]) for path in paths] for depth in range(1, deepest + 1))
+    return next((names for names in tails if len(set(names)) == len(names)), [str(path) for path in paths])
 
 
 # -------------------------------------------------------------------------------------------------------------- formats

@@ -134,6 +134,10 @@ class Findings:
         """Return the kept findings of one severity."""
         return [finding for finding in self if finding.severity == severity]
 
+    def first_lines(self, most: int) -> list[str]:
+        """Return one line for each of the first findings, errors first; how many were left out is ``len`` less their number."""
+        return [finding.as_line() for severity in Severity for finding in self.of(severity)][:most]
+
     def lines(self) -> list[str]:
         """Return one line a finding, and for codes that overflowed a line that says how many were left out."""
         listed = [finding.as_line() for finding in self]

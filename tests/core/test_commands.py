@@ -100,7 +100,9 @@ def test_a_platform_gets_no_undefined_score(capsys, files):
     where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
     outputs = ["--json", str(files / "scores.json"), "--codabench", str(files / "codabench.json")]
     assert main(["score", TASK, *where, *outputs]) == 1
-    assert "SCORES-UNDEFINED map50 is undefined (no box in the truth), and Codabench takes" in capsys.readouterr().err
+    output = capsys.readouterr()
+    assert "SCORES-UNDEFINED map50 is undefined (no box in the truth), and Codabench takes" in output.err
+    assert "4 expected, 3 scored, 1 missing" in output.out
     assert not (files / "scores.json").exists()
     assert not (files / "codabench.json").exists()
 
@@ -140,14 +142,14 @@ def test_an_option_that_the_task_does_not_have_is_wrong_usage(capsys, files):
 def test_score_prints_a_table_and_writes_scores(capsys, files):
     target = files / "made" / "scores.json"
     arguments = ["score", TASK, "--truth", str(files / "truth.json"), "--run", str(files / "run.json"), "--json", str(target)]
-    assert main([*arguments, "--bootstrap", "20", "--seed", "5"]) == 0
+    assert main([*arguments, "--bootstrap", "100", "--seed", "5"]) == 0
     output = capsys.readouterr()
     assert "map50" in output.out
     assert not output.err
     scores = Scores.from_json(target.read_text())
     assert scores.metrics["recall50"] == 0.75
     assert scores.intervals
-    assert scores.inputs["options"] == {"bootstrap": 20, "seed": 5}
+    assert scores.inputs["options"] == {"bootstrap": 100, "seed": 5}
 
 
 def test_score_restricts_the_truth_to_ids(capsys, files):
@@ -299,3 +301,32 @@ def test_a_vocabulary_that_is_not_there_is_not_the_runs_fault(capsys, tmp_path, 
     output = capsys.readouterr()
     assert output.err == f"{tmp_path / 'none'}: error: DATA-FILE-MISSING there is no such file (check the path)\n"
     assert not output.out
+
+
+def test_where_scores_cant_be_written_they_are_shown_all_the_same(capsys, files):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
+    assert main(["score", TASK, *where, "--json", str(files)]) == 1
+    output = capsys.readouterr()
+    assert "map50" in output.out
+    assert output.err == f"imageclef score: {files}: Is a directory\n"
+
+
+def test_compare_prints_the_first_findings_of_a_run(capsys, tmp_path):
+    (tmp_path / "truth").write_text("".join(f"synpic{number}|a cyst\n" for number in range(50)))
+    (tmp_path / "good").write_text("".join(f"synpic{number}|a cyst\n" for number in range(50)))
+    (tmp_path / "bad").write_text("".join(f"synpic{number}|\r\n" for number in range(50)))
+    runs = [str(tmp_path / "bad"), str(tmp_path / "good")]
+    assert main(["compare", "vqa", "--truth", str(tmp_path / "truth"), *runs, "--bootstrap", "0"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines[:20]] == ["error"] * 20
+    command = f"imageclef validate vqa --run {runs[0]} --truth {tmp_path / 'truth'}"
+    assert lines[20:] == [f"{runs[0]}: 31 more; `{command}` lists them"]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u200b", "\ufeff", "\u2060"])
+def test_invisible_blanks_of_ids_are_shown(capsys, tmp_path, blank):
+    (tmp_path / "truth").write_text("synpic1|a cyst\nsynpic2|yes\n")
+    (tmp_path / "run").write_text(f"synpic1|a cyst\nsynpic2{blank}|yes\n")
+    assert main(["validate", "vqa", "--truth", str(tmp_path / "truth"), "--run", str(tmp_path / "run")]) == 1
+    shown = ascii(blank)[1:-1]
+    assert f"RUN-UNKNOWN-ID synpic2{shown}: the image is not in the set (did you mean synpic2?)" in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_without_resamples_there_are_no_tests(truth, runs):
 def test_invalid_runs_come_last_and_hide_nothing(truth, runs, tmp_path, capsys):
     broken, missing = tmp_path / "broken.json", tmp_path / "missing.json"
     broken.write_text("[{]")
-    arguments = ["compare", TASK, "--truth", truth, broken, *runs, missing, "--bootstrap", "20", "--format", "csv"]
+    arguments = ["compare", TASK, "--truth", truth, broken, *runs, missing, "--bootstrap", "100", "--format", "csv"]
     assert main([str(argument) for argument in arguments]) == 1
     output = capsys.readouterr()
     assert f"{broken}:1: error: RUN-JSON" in output.err
@@ -118,7 +118,7 @@ def test_a_table_names_each_run_with_interval_and_verdict(truth, runs, capsys):
 
 def test_json_holds_full_scores(truth, runs, tmp_path, capsys):
     out = tmp_path / "made" / "board.json"
-    arguments = ["compare", TASK, "--truth", truth, *runs, "--bootstrap", "20", "--format", "json", "--out", out]
+    arguments = ["compare", TASK, "--truth", truth, *runs, "--bootstrap", "100", "--format", "json", "--out", out]
     assert main([str(each) for each in arguments]) == 0
     assert capsys.readouterr().out == ""
     rows = json.loads(out.read_text())
@@ -148,7 +148,10 @@ def test_markdown_escapes_bars(truth, tmp_path):
         (["a.txt", "b/c.json"], ["a", "c"]),
         (["a/run.txt", "b/run.txt", "c.txt"], ["a/run.txt", "b/run.txt", "c.txt"]),
         (["run.txt", "run.json"], ["run.txt", "run.json"]),
-        (["a.txt", "a.txt"], ["a.txt (1)", "a.txt (2)"]),
+        (["a.txt", "a.txt"], ["a (1)", "a (2)"]),
+        (["a.txt", "b.txt", "a.txt", "c.txt"], ["a (1)", "b", "a (2)", "c"]),
+        (["a.txt", "a.txt", "a (1).txt"], ["a.txt (1)", "a.txt (2)", "a (1).txt (3)"]),
+        (["x/a.txt", "y/a.txt", "x/a.txt"], ["x/a.txt (1)", "y/a.txt", "x/a.txt (2)"]),
         ([], []),
     ],
 )

@@ -111,7 +111,8 @@ class _Judge:
         is_first, self.is_first = self.is_first, False
         separator = self._separator(line, number)
         fields = line.split(separator, 2)
-        name, content = fields[0], fields[1] if len(fields) > 1 else ""
+        # Behind a comma there is no content, but what is before it is the id that was meant.
+        name, content = fields[:2] if len(fields) > 1 else line.partition(",")[::2]
         if is_first and is_header(name, content if self.task == CONCEPTS else "", known=self.truths):
             self.report.error("HEADER", "a run has no header", line=number, value=shorten(line), hint="delete the line")
             return
@@ -145,8 +146,10 @@ class _Judge:
         if len(fields) > 2:
             what = "more than two fields"
             hint = "concepts are separated by ;" if self.task == CONCEPTS else "the rest would be cut: write a blank instead"
-        elif len(fields) < 2 and self.task != CONCEPTS:
-            what, hint = "there is no separator", "write ID|CAPTION"
+        elif len(fields) < 2 and (self.task != CONCEPTS or "," in line):
+            what = "there is no separator"
+            hint = f"write {'ID|CONCEPT;CONCEPT' if self.task == CONCEPTS else 'ID|CAPTION'}"
+            hint += ", with | for the comma" if "," in line else ""
         else:
             return True
         self.report.error("FIELDS", what, line=number, value=shorten(line), hint=hint)
