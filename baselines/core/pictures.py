@@ -8,6 +8,7 @@ a thin white edge, so that they show on any background. Lengths are in pixels of
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,8 @@ WHITE: Colour = (255, 255, 255)
 MARGIN = 8
 TITLE_SIZE = 18
 LABEL_SIZE = 12
+TEXT_SIZE = 14
+HEAT = 0.6  # how much of the colour covers the hottest place
 DENSE = 40  # boxes from which on lines are thin and labels small
 
 
@@ -198,3 +201,29 @@ def below(pictures: Sequence[Image.Image]) -> Image.Image:
         page.paste(picture, (0, y))
         y += picture.height + MARGIN
     return page
+
+
+def heat(image: Image.Image, grid: NDArray[np.floating]) -> Image.Image:
+    """Return a copy of an image, coloured where a grid over it is high.
+
+    Args:
+        image: RGB.
+        grid: ``(h, w)`` in [0, 1] over the square in whose middle the image lies; smoothed between its cells.
+    """
+    side = max(image.size)
+    shares = Image.fromarray((np.clip(grid, 0, 1) * 255 * HEAT).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    left, top = (side - image.width) // 2, (side - image.height) // 2
+    shares = shares.crop((left, top, left + image.width, top + image.height))
+    return Image.composite(Image.new("RGB", image.size, STYLES[1].colour), image.convert("RGB"), shares)
+
+
+def lines(rows: Sequence[tuple[str, Colour]], width: int) -> Image.Image:
+    """Write texts below each other on white, each in its colour, wrapped to about ``width``."""
+    columns = max(1, int((width - 2 * MARGIN) / (1.1 * font(TEXT_SIZE).getlength("n"))))
+    wrapped = [(part, colour) for row, colour in rows for part in textwrap.wrap(row, columns) or [""]]
+    step = TEXT_SIZE + 6
+    picture = Image.new("RGB", (width, len(wrapped) * step + MARGIN), WHITE)
+    pen = ImageDraw.Draw(picture)
+    for place, (part, colour) in enumerate(wrapped):
+        pen.text((MARGIN, MARGIN / 2 + place * step), part, colour, font(TEXT_SIZE))
+    return picture

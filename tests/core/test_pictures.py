@@ -116,3 +116,27 @@ def test_a_legend_wraps_into_the_width():
 def test_images_of_any_mode_become_rgb(mode):
     small = pictures.shrink(Image.new(mode, (400, 100)), 200)
     assert (small.mode, small.size) == ("RGB", (200, 50))
+
+
+def test_heat_colours_what_lies_under_the_grid():
+    image = Image.new("RGB", (100, 50), "black")  # in the middle of a square of 100: rows 25 to 75
+    grid = np.zeros((4, 4))
+    grid[1, 3] = 1.0  # the square's rows 25 to 50 at its right edge
+    drawn = np.asarray(pictures.heat(image, grid)).astype(int)
+    assert drawn[12, 90, 0] > 80
+    assert drawn[:, :40].max() == 0
+    assert drawn[45, 90, 0] < drawn[12, 90, 0] / 2
+    assert pictures.heat(image, np.zeros((1, 1))).tobytes() == image.tobytes()
+
+
+def test_lines_wrap_into_the_width_and_keep_their_colours():
+    rows = [
+        ("what is the primary abnormality in this image? " * 3, pictures.BLACK),
+        ("", pictures.BLACK),
+        ("yes", (213, 94, 0)),
+    ]
+    narrow, broad = pictures.lines(rows, 200), pictures.lines(rows, 800)
+    assert (narrow.width, broad.width) == (200, 800)
+    assert narrow.height > broad.height
+    assert (np.asarray(narrow)[:, -4:] == 255).all()
+    assert (np.asarray(narrow) == (213, 94, 0)).all(-1).any()

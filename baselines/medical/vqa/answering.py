@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -249,7 +250,15 @@ class AnsweringModule(BaselineModule):
 
     # ---- pictures
 
-    def saliency(self, batch: Batch) -> NDArray[np.float32] | None:
+    @override
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
+        """Return the answers of a batch with the evidence for them."""
+        predictions, evidence = self.decode(batch), self.evidence(batch)
+        if evidence is None:
+            return predictions
+        return [replace(found, attention=grid[None]) for found, grid in zip(predictions, evidence, strict=True)]
+
+    def evidence(self, batch: Batch) -> NDArray[np.float16] | None:
         """Return where in each image the evidence for the chosen answer is.
 
         Source: Grad-CAM (Selvaraju and others 2017, arXiv:1610.02391), for a score without the softmax.
@@ -257,14 +266,16 @@ class AnsweringModule(BaselineModule):
         Returns:
             ``(B, h, w)`` in [0, 1], on the grid of the backbone's features; ``None`` where the network sees no image.
         """
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            features = self.fusion.features(normalised(batch["images"]))
+        with torch.inference_mode(mode=False):
+            with torch.no_grad():
+                features = self.fusion.features(normalised(batch["images"]))
             if features is None:
                 return None
-            features = features.detach().requires_grad_()
-            scores = self.fusion.scores(features, batch["questions"])
-            chosen = self._choose(scores.detach(), batch["questions"])
-            (gradient,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), features)
-            evidence = (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1).relu()
-            evidence = evidence / evidence.amax((1, 2), keepdim=True).clamp_min(1e-12)
-        return evidence.float().cpu().numpy()
+            with torch.enable_grad():
+                features.requires_grad_()
+                scores = self.fusion.scores(features, batch["questions"])
+                chosen = self._choose(scores.detach(), batch["questions"])
+                (gradient,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), features)
+            found = (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1).relu().float()
+            found = found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
+        return found.half().cpu().numpy()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
-from baselines.medical.archives import Archive, divide, images_of, missing, open_archive
+from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -58,8 +58,9 @@ class Prediction:
     Attributes:
         id: Image id.
         texts: One answer (``vqa``), or any number of questions (``vqg``), as written.
-        attention: Where the model looked for each word between blanks of the first question, ``(words, h, w)`` (``vqg``): a
-            grid over the image in the middle of a square; for the pictures alone, and not part of a run.
+        attention: Where the model looked for each word between blanks of the first question, ``(words, h, w)`` (``vqg``), or
+            what speaks for the answer as a whole, ``(1, h, w)`` (``vqa``): a grid over the image in the middle of a square; for
+            the pictures alone, and not part of a run.
     """
 
     id: str
@@ -479,14 +480,12 @@ def _files_of(archive: Archive, task: str, findings: Findings) -> list[_File]:
 
 def _refuse_copies(archive: Archive, files: Iterable[_File]) -> None:
     """Raise ``InvalidInput`` if a set has several files that could be meant."""
-    sets: dict[tuple[str, str], list[str]] = {}
+    sets: dict[tuple[str, str], list[Path]] = {}
     for file in files:
-        sets.setdefault((file.year, file.set), []).append(str(file.path.relative_to(archive.folder)))
+        sets.setdefault((file.year, file.set), []).append(file.path)
     for (year, name), paths in sets.items():
         if len(paths) > 1:
-            what = f"several files of the {name or 'same'} set {year}".rstrip()
-            hint = "keep one, or move the others out of this folder"
-            raise invalid("DATA-FILE-AMBIGUOUS", what, file=archive.folder, value=", ".join(paths), hint=hint)
+            raise ambiguous(archive, " ".join(f"files of the {name} set {year}".split()), paths)
 
 
 def _read_files(

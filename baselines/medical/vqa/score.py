@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
-from baselines.core.metrics.answers import matches
+from baselines.core import pictures
+from baselines.core.metrics.answers import matches, normalise_answer
 from baselines.core.metrics.text import BleuScores, best_bleu, clean
 from baselines.core.results import Evaluation
 from baselines.core.statistics import resample_means
-from baselines.medical.vqa.records import Prediction, Truth, TruthSet
+from baselines.medical.vqa.records import Prediction, Sample, Truth, TruthSet
 from baselines.medical.vqa.runs import MAX_QUESTIONS
+
+PANEL_SIDE = 320  # of an image in a picture, in pixels
+_GREEN, _RED = pictures.STYLES[2].colour, pictures.STYLES[1].colour
 
 _clean = lru_cache(maxsize=1 << 16)(clean)  # answers and questions repeat from image to image
 
@@ -84,3 +89,80 @@ def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     texts = tuple(ranked[: 1 if test.task == "vqa" else MAX_QUESTIONS])
     return {name: Prediction(name, texts) for name in test.truths} if texts else {}
+
+
+def combine(runs: Sequence[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """Return the majority vote of several runs, image by image.
+
+    An answer has the vote of every run that gives it, a question that of every run that asks it, compared as the scores compare
+    them; of equally many votes the one that comes first in the runs wins, the first questions of all runs before their second.
+
+    Args:
+        runs: The predictions of each run by image id, all of the same images.
+
+    Returns:
+        One text an image where every run has one, else at most ``MAX_QUESTIONS``, the ones with the most votes first.
+
+    >>> votes = combine([{"a": Prediction("a", (text,))} for text in ("cyst", "ACL tear", "acl tear.")])
+    >>> votes["a"].texts
+    ('ACL tear',)
+    """
+    return {name: _vote([run[name] for run in runs]) for name in runs[0]}
+
+
+def _vote(predictions: Sequence[Prediction]) -> Prediction:
+    ranks = max(len(prediction.texts) for prediction in predictions)
+    texts = [each.texts[rank] for rank in range(ranks) for each in predictions if rank < len(each.texts)]
+    if ranks == 1:
+        keys: list[object] = [normalise_answer(text) for text in texts]
+    else:
+        keys = [tuple(_clean(text)) for text in texts]
+    votes = Counter(keys)
+    first = dict(zip(reversed(keys), reversed(texts), strict=True))
+    ranked = sorted(votes, key=lambda key: -votes[key])  # stable, and a counter keeps the order of what it has met
+    return Prediction(predictions[0].id, tuple(first[key] for key in ranked[: 1 if ranks == 1 else MAX_QUESTIONS]))
+
+
+# -------------------------------------------------------------------------------------------------------------- pictures
+
+
+def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> Image.Image:  # noqa: ARG001  # all tasks' call
+    """Draw an image, and where the model looked, above the question, the answer and the truth; or the questions.
+
+    Args:
+        sample: The image, and its truth where it has one.
+        prediction: Its answer or questions, and where the model looked.
+        classes: Not used.
+
+    Raises:
+        OSError: If the image can't be read.
+    """
+    with Image.open(sample.image) as image:
+        page = ImageOps.contain(image.convert("RGB"), (PANEL_SIDE, PANEL_SIDE))
+    panels = [(sample.id, page)]
+    if prediction.attention is not None and len(prediction.attention):
+        title = "evidence for the answer" if sample.question else "attention of all words"
+        panels.append((title, pictures.heat(page, _relative(prediction.attention))))
+    shown = pictures.beside(panels)
+    rows = _answer_rows(sample, prediction) if sample.question else _question_rows(sample, prediction)
+    return pictures.below([shown, pictures.lines(rows, max(shown.width, 2 * PANEL_SIDE))])
+
+
+def _relative(attention: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the mean of grids ``(N, h, w)``, its highest place at 1."""
+    mean: NDArray[np.float64] = attention.astype(np.float64).mean(0)
+    return mean / max(float(mean.max()), 1e-12)
+
+
+def _answer_rows(sample: Sample, prediction: Prediction) -> list[tuple[str, pictures.Colour]]:
+    question = (f"question: {sample.question}", pictures.BLACK)
+    if sample.truth is None:
+        return [question, (f"answer: {prediction.texts[0]}", pictures.BLACK)]
+    right = _is_right(sample.truth, prediction)
+    answer = (f"answer: {prediction.texts[0]} ({'right' if right else 'wrong'})", _GREEN if right else _RED)
+    return [question, answer, (f"true: {' | '.join(sample.truth.texts)}", pictures.BLACK)]
+
+
+def _question_rows(sample: Sample, prediction: Prediction) -> list[tuple[str, pictures.Colour]]:
+    true = [] if sample.truth is None else [("true:", _GREEN), *((f"  {text}", pictures.BLACK) for text in sample.truth.texts)]
+    return [("asked:", _RED), *((f"  {text}", pictures.BLACK) for text in prediction.texts), *true]
