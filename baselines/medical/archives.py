@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.core.files import Report, show_id
+from baselines.core.files import Report, printable, show_id
 from baselines.core.findings import Findings, InvalidInput, invalid
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -25,7 +25,7 @@ SPREADSHEET_SUFFIXES = (".xlsx", ".xls")
 
 _DEPTH = 8  # folders below the archive's that are looked into
 _JUNK_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_LISTED = 10
+_LISTED, _LONGEST = 10, 300  # names in a message, and characters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,13 @@ def missing(root: Path, task: str, message: str, family: str) -> InvalidInput:
     looked = "there is no such folder" if not root.is_dir() else f"looked below {root / 'medical' / family} and {root}"
     hint = f"{looked}; point data.root=… at the folder that holds medical/, or write a sample with `imageclef sample {task}`"
     return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)
+
+
+def ambiguous(archive: Archive, what: str, paths: Sequence[Path]) -> InvalidInput:
+    """Return the error that there are several of what there should be one of."""
+    listed = ", ".join(printable(str(path.relative_to(archive.folder)), _LONGEST) for path in paths[:_LISTED])
+    hint = "keep one, or move the others out of this folder"
+    return invalid("DATA-FILE-AMBIGUOUS", f"several {what}: {listed}", file=archive.folder, hint=hint)
 
 
 def images_of(archive: Archive, names: Iterable[str], text: Path, findings: Findings) -> dict[str, Path]:

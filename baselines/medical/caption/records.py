@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, UsageError, invalid, shorten
+from baselines.core.findings import Findings, UsageError, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
-from baselines.medical.archives import IMAGE_SUFFIXES, Archive, divide, images_of, missing, open_archive
+from baselines.medical.archives import IMAGE_SUFFIXES, Archive, ambiguous, divide, images_of, missing, open_archive
 
 CONCEPTS = "caption-concepts"
 CAPTIONS = "caption-prediction"
@@ -320,11 +320,7 @@ def _find_file(archive: Archive, task: str, split: str, findings: Findings) -> P
     own = [path for path in archive.texts if archive.first_match(path, _SETS) == split]
     found = [path for path in own if _kind_of(path) == kind]
     if len(found) > 1:
-        listed = ", ".join(str(path.relative_to(archive.folder)) for path in found)
-        hint = "keep one, or move the others out of this folder"
-        raise invalid(
-            "DATA-FILE-AMBIGUOUS", f"several {kind} files of the {split} set", file=archive.folder, value=listed, hint=hint
-        )
+        raise ambiguous(archive, f"{kind} files of the {split} set", found)
     if not found:
         for path in archive.spreadsheets:
             if archive.first_match(path, _SETS) == split:
