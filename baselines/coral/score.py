@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from baselines.coral.archive import Kind
-from baselines.coral.records import Prediction, Truth, TruthSet
+from baselines.coral.drawing import confusion, draw, draw_confusion, draw_table
+from baselines.coral.records import Prediction, Split, Truth, TruthSet
 from baselines.coral.shapes import NO_SHAPES, Shapes
 from baselines.coral.task import MAX_DETECTIONS
 from baselines.core.metrics.arrays import divide
-from baselines.core.metrics.detection import DetectionStatistics, ImageMatches, PairIou, match_shapes, mean_of_defined, pair_iou
+from baselines.core.metrics.detection import (
+    DetectionStatistics,
+    ImageMatches,
+    PairIou,
+    box_iou,
+    match_shapes,
+    mean_of_defined,
+    pair_iou,
+)
 from baselines.core.metrics.raster import Masks, compare_classes, mask_iou, rasterise, rasterise_classes
 from baselines.core.results import Evaluation, Number
 from baselines.core.statistics import Weights
+
+__all__ = ["combine", "draw", "draw_run", "evaluate", "pair_ious", "trivial_predictions"]
 
 _EPSILON = 1e-15  # the organisers add it to the union
 
@@ -163,20 +176,75 @@ def _pixel_ious(pixels: NDArray[np.float64], names: list[str], weights: Weights)
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:
     """Predict the same in every image: what a run scores that looks at no image.
 
-    Of each substrate of the training set the box in the middle of all its objects is predicted: the median of each side, as a
-    share of the image. Its score is the share of the training images that have the substrate.
+    Of each substrate of the training set the box in the middle of all its objects is predicted: the median of each side, in
+    pixels, as all images of a data set have one size. Its score is the share of the training images that have the substrate.
 
     Args:
         train: The truths to count.
-        test: The images to predict; only their sizes are used.
+        test: The images to predict; boxes are clipped to their sizes.
     """
     truths = [truth for _, truth in sorted(train.truths.items()) if len(truth.labels)]
     labels = np.concatenate([np.zeros(0, np.int64), *(truth.labels for truth in truths)])
-    boxes = np.concatenate([np.zeros((0, 4)), *(truth.shapes.boxes() / ([truth.width, truth.height] * 2) for truth in truths)])
+    boxes = np.concatenate([np.zeros((0, 4)), *(truth.shapes.boxes() for truth in truths)])
     present = np.unique(labels)
     middle = np.array([np.median(boxes[labels == label], axis=0) for label in present.tolist()]).reshape(-1, 4)
     shares = np.array([sum(label in truth.labels for truth in truths) / len(train.truths) for label in present.tolist()])
+    predictions = {}
+    for name, truth in test.truths.items():
+        clipped = np.clip(np.rint(middle), 0, [truth.width - 1, truth.height - 1] * 2)
+        predictions[name] = Prediction(name, Shapes.of_boxes(clipped), present, shares)
+    return predictions
+
+
+def combine(runs: Sequence[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """Make one run of several: objects that overlap by more than half, and are of one substrate, become one.
+
+    Non-maximum suppression by box over all runs, the best score first; an object's score is multiplied by the share of the
+    runs that have it, so that what all agree on ranks first.
+
+    Args:
+        runs: Predictions by image id, of the same images.
+    """
     return {
-        name: Prediction(name, Shapes.of_boxes(np.rint(middle * ([truth.width - 1, truth.height - 1] * 2))), present, shares)
-        for name, truth in test.truths.items()
+        name: _merge([run[name] for run in runs if name in run], len(runs))
+        for name in dict.fromkeys(key for run in runs for key in run)
+    }
+
+
+def _merge(predictions: Sequence[Prediction], count: int) -> Prediction:
+    shapes = Shapes.joined([prediction.shapes for prediction in predictions])
+    labels = np.concatenate([prediction.labels for prediction in predictions])
+    scores = np.concatenate([prediction.scores for prediction in predictions])
+    source = np.repeat(np.arange(len(predictions)), [len(prediction.labels) for prediction in predictions])
+    same = (box_iou(shapes.boxes(), shapes.boxes()) > 0.5) & (labels[:, None] == labels)
+    left = np.ones(len(labels), np.bool_)
+    kept, merged = [], []
+    for index in np.argsort(-scores, kind="stable").tolist():
+        if left[index]:
+            group = same[index] & left
+            group[index] = True
+            left &= ~group
+            kept.append(index)
+            best = [scores[group & (source == run)].max(initial=0) for run in range(len(predictions))]
+            merged.append(sum(best) / count)
+    return Prediction(predictions[0].id, shapes.take(np.array(kept, np.int64)), labels[kept], np.array(merged))
+
+
+def draw_run(split: Split, predictions: Mapping[str, Prediction], classes: Mapping[int, str]) -> dict[str, Image.Image]:
+    """Draw a table of the substrates and the confusion matrix of a split's pixels.
+
+    Args:
+        split: The images with their truths.
+        predictions: The predictions by image id.
+        classes: Class names by campaign id.
+    """
+    whole = {
+        name: replace(found, shapes=Shapes(np.rint(found.shapes.points).astype(np.int64), found.shapes.offsets))
+        for name, found in predictions.items()
+    }
+    numbers = evaluate(split.truth_set, whole).per_class
+    counts = confusion(split.truth_set.truths, whole, len(classes))
+    return {
+        "substrates": draw_table(numbers),
+        "confusion": draw_confusion(counts, ["background", *(classes[label] for label in sorted(classes))]),
     }
