@@ -10,21 +10,28 @@ from pathlib import Path
 import pytest
 
 from baselines.core.paths import conf_dir
-from baselines.drawnui.samples import generate
+from baselines.core.tasks import all_tasks
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 PRESETS = sorted(path.stem for path in (conf_dir() / "preset").glob("*.yaml"))
 # What makes a step of the largest recipe short; everything else is the recipe's own.
 SMALL = ["trainer=cpu", "trainer.max_steps=1", "trainer.validate_every=1", "trainer.threads=2", "data.workers=0"]
-SMALL += ["data.batch_size=2", "data.eval_batch_size=2", "data.page_side=96", "data.crop=96", "model.weights=null"]
+SMALL += ["data.batch_size=2", "data.eval_batch_size=2", "model.weights=null"]
 SMALL += ["optimizer.warmup_steps=0", "pictures=1", "bootstrap=10"]
+# And what an experiment needs besides.
+OWN = {
+    "coral": ["data.side=128", "data.crop=96", "model.window=96", "model.encoder=resnet10t", "model.decoder=16"],
+    "drawnui_screenshot": ["data.page_side=96", "data.crop=96"],
+    "drawnui_wireframe": ["data.page_side=96", "data.crop=96"],
+}
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     root = tmp_path_factory.mktemp("samples")
-    for task in ("drawnui-wireframe", "drawnui-screenshot"):
-        generate(root, task, size=8)
+    for card in all_tasks().values():
+        if card.state == "baseline" and card.package.startswith("baselines."):
+            card.module("samples").generate(root, card.id, size=8)
     return root
 
 
@@ -40,14 +47,16 @@ def train(*arguments, cwd):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_runs_for_a_step(samples, tmp_path, experiment, preset):
-    folder = train(f"experiment={experiment}", f"preset={preset}", f"data.root={samples}", *SMALL, cwd=tmp_path)
+    folder = train(
+        f"experiment={experiment}", f"preset={preset}", f"data.root={samples}", *SMALL, *OWN.get(experiment, []), cwd=tmp_path
+    )
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     assert json.loads((folder / "scores.json").read_text())["n"]["missing"] == 0
 
 
 @pytest.mark.slow
 def test_the_other_detector_trains_and_a_run_starts_from_a_run_folder(samples, tmp_path):
-    common = ["experiment=drawnui_wireframe", "preset=debug", f"data.root={samples}", *SMALL]
+    common = ["experiment=drawnui_wireframe", "preset=debug", f"data.root={samples}", *SMALL, *OWN["drawnui_wireframe"]]
     first = train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", cwd=tmp_path)
     assert "=" in first.name  # as the names of run folders have: it is given without quotes all the same
     (tmp_path / "second").mkdir()
