@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
-from baselines.core.statistics import Resample
+from baselines.core.statistics import BLOCK, Resample
 
 Number = float | int | None
 
@@ -41,6 +44,31 @@ class Evaluation:
         """How many units were expected, how many the run has, and how many it lacks."""
         expected = len(self.units)
         return {"expected": expected, "scored": expected - self.missing, "missing": self.missing}
+
+    def per_item(self) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+        """Return each metric of every unit by itself: what the set would score if it held this unit alone.
+
+        Of a metric that is a mean over units, such as BLEU or accuracy, these are the values whose mean it is. Of others, such
+        as an average precision, they tell good units from bad ones, but their mean is another number.
+
+        Returns:
+            The units, and by metric name the values ``(units,)``; NaN where a unit alone leaves a metric undefined: it has no
+            truth of the class, or the metric compares units with each other, as a correlation does. Without metrics if none
+            can be resampled.
+
+        >>> from baselines.core.statistics import resample_means
+        >>> values = {"f1": np.array([0.0, 1.0, 1.0, 1.0])}
+        >>> ids, metrics = Evaluation({"f1": 0.75}, {}, tuple("abcd"), resample=resample_means(values)).per_item()
+        >>> dict(zip(ids, metrics["f1"].tolist()))
+        {'a': 0.0, 'b': 1.0, 'c': 1.0, 'd': 1.0}
+        """
+        count = len(self.units)
+        if self.resample is None or not count:
+            return self.units, {}
+        rows = max(1, BLOCK // count)
+        parts = [self.resample(np.eye(min(rows, count - first), count, first, np.int64)) for first in range(0, count, rows)]
+        names = [name for name in self.metrics if name in parts[0]]
+        return self.units, {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
