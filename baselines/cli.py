@@ -98,6 +98,9 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("data/samples"), metavar="DIR", help="where to (default: %(default)s)")
     parser.add_argument("--size", type=positive, metavar="N", help="how many samples (default: the task's own)")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--full", action="store_true", help="images as large as the campaign's, where samples are smaller (coral)"
+    )
 
 
 def _train(parser: argparse.ArgumentParser) -> None:

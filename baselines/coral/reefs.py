@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage, special
 
+from baselines.coral.shapes import Shapes, cross_themselves, tidy_ring
+
 Field = NDArray[np.float32]
 Random = np.random.Generator
 
 ANGLES = 60  # rays that the outline of a colony is drawn with
 BORDER = 10  # pixels along the image's border that the annotators left out
 LEAST_SIDE = 0.006  # of an outline, as a share of the image's width; smaller pieces are not annotated
+UNSEEN = 0.02  # share of the colonies that are not annotated, as in the real data
 SHADE = 0.5  # of the light, in the creases between colonies
 
 
@@ -132,11 +135,12 @@ def draw_reef(rng: Random, place: Place, size: tuple[int, int], *, also: int | N
     rings, labels = [], []
     for colony in colonies:
         ring = np.clip(np.rint(colony.ring), BORDER, [width - 1 - BORDER, height - 1 - BORDER]).astype(np.int64)
-        ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
-        if len(ring) >= 3 and (np.ptp(ring, axis=0) >= max(3, LEAST_SIDE * width)).all() and rng.random() > 0.02:
-            rings.append(ring)  # a few are not annotated, as in the real data
+        ring = tidy_ring(ring)  # what lies outside has been clipped to a line
+        if len(ring) >= 3 and (np.ptp(ring, axis=0) >= max(3, LEAST_SIDE * width)).all() and rng.random() > UNSEEN:
+            rings.append(ring)
             labels.append(colony.label)
-    return Reef(picture, rings, labels)
+    sound = np.flatnonzero(~cross_themselves(Shapes.of_rings(rings))[0]).tolist()
+    return Reef(picture, [rings[index] for index in sound], [labels[index] for index in sound])
 
 
 # ------------------------------------------------------------------------------------------------------------- growing

@@ -6,6 +6,7 @@ Each takes the parsed arguments and returns the exit code. Results go to stdout,
 from __future__ import annotations
 
 import argparse
+import inspect
 import shlex
 import sys
 import tempfile
@@ -169,14 +170,19 @@ def sample(args: argparse.Namespace) -> int:
     """Write sample data sets.
 
     Args:
-        args: ``tasks``, ids, all that have samples if empty; ``out``, the data root; ``size``, or ``None``; ``seed``.
+        args: ``tasks``, ids, all that have samples if empty; ``out``, the data root; ``size``, or ``None``; ``seed``; ``full``,
+            for images of the campaign's size.
 
     Raises:
-        UsageError: If there is no such task, or it has no samples; nothing is written then.
+        UsageError: If there is no such task, or it has no samples, or none of full size; nothing is written then.
     """
     names = args.tasks or [card.id for card in all_tasks().values() if card.has("samples")]
     generators = {name: get_task(name).module("samples") for name in names}
+    options = {"full": True} if args.full else {}
     for name, module in generators.items():
-        module.generate(args.out, name, args.size, args.seed)
+        if args.full and "full" not in inspect.signature(module.generate).parameters:
+            raise UsageError(f"{name} has no samples of full size: leave --full out, or name the tasks that have")
+    for name, module in generators.items():
+        module.generate(args.out, name, args.size, args.seed, **options)
         print(f"{name}: {args.out}")
     return 0
