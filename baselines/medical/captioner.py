@@ -6,10 +6,11 @@ its configuration and its tokenizer are JSON in buffers of the network, so that 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -137,14 +138,15 @@ class Decoder(nn.Module):
         }
         begin = torch.full((len(memory), 1), self.begin, device=memory.device)
         config = self.model.config
-        return self.model.generate(
-            begin,
-            generation_config=GenerationConfig(**(settings | changes)),
-            logits_processor=LogitsProcessorList(processors),
-            encoder_hidden_states=memory,
-            attention_mask=torch.ones_like(begin),
-            past_key_values=EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config)),
-        )
+        with _quiet():  # the library leaves out a mask of ones, and then warns that there is none
+            return self.model.generate(
+                begin,
+                generation_config=GenerationConfig(**(settings | changes)),
+                logits_processor=LogitsProcessorList(processors),
+                encoder_hidden_states=memory,
+                attention_mask=torch.ones_like(begin),
+                past_key_values=EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config)),
+            )
 
 
 class GumbelNoise(LogitsProcessor):
@@ -371,11 +373,9 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
         InvalidInput: If the model can't be had, or can't be used here.
     """
     where: dict[str, Any] = {"local_files_only": not may_download or Path(source).is_dir()}
-    shown = logging.get_verbosity()
-    logging.set_verbosity_error()  # or it warns of the new cross-attention, which is meant
-    logging.disable_progress_bar()
     try:
-        with network_errors_explained(f"transformers/{source}", experiment):
+        # Quietly, or it warns of the new cross-attention, which is meant.
+        with _quiet(), network_errors_explained(f"transformers/{source}", experiment, "model.text.decoder", "/path/to/folder"):
             config = AutoConfig.from_pretrained(source, **where)
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
             config.is_decoder, config.is_encoder_decoder, config.add_cross_attention = True, False, True
@@ -391,8 +391,6 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
         hint = "choose one of the kind of BERT, RoBERTa, GPT-2 or BART with model.safetensors and tokenizer.json"
         message = "can't be used as a decoder"
         raise invalid("CONFIG-VALUE", message, file="model.text.decoder", value=f"{source}: {error}", hint=hint) from error
-    finally:
-        logging.set_verbosity(shown)
     return Decoder(model, backend)
 
 
@@ -417,6 +415,20 @@ def described_decoder(weights: Mapping[str, Tensor]) -> Decoder:
         hint = "take the file from a copy, or train again"
         message = "the description of the decoder can't be used"
         raise invalid("WEIGHTS-DAMAGED", message, value=str(error), hint=hint) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from warnings and progress bars."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _from_config(config: Any) -> Any:
