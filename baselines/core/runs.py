@@ -75,6 +75,37 @@ def read_run_lines(path: Path, findings: Findings, *, final_newline: Severity = 
             report.error("BLANK-LINE", "the line is empty", line=number, hint="delete it")
 
 
+class TextBudget:
+    """Bounds the texts of a run: cleaning words that are all different takes a second for some 100,000 characters.
+
+    The longest captions have about 2,000 characters, and most a tenth of that.
+
+    Args:
+        images: How many images the set has.
+    """
+
+    LEAST = 1_000_000  # characters, however few images there are
+    EACH = 2_000  # characters for each image
+
+    def __init__(self, images: int) -> None:
+        self.limit, self.used = max(self.LEAST, self.EACH * images), 0
+
+    def why_over(self, text: str) -> str:
+        """Count a text; say what is too much, if anything is."""
+        self.used += len(text)
+        if self.used <= self.limit:
+            return ""
+        return f"up to here the texts have {self.used:,} characters, more than {self.limit:,}"
+
+
+TEXTS_TOO_LARGE = Code(
+    _ERROR,
+    f"the file is over 512 MiB, a line over 8 MiB, or the texts have over {TextBudget.LEAST:,} characters and "
+    f"{TextBudget.EACH:,} for each image",
+    "a dictionary as one caption",
+)
+
+
 def list_ids(names: Sequence[str]) -> str:
     """Return the first of some ids as text.
 

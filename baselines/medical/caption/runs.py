@@ -13,7 +13,7 @@ from pathlib import Path
 
 from baselines.core.files import Report, show_id, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, shorten
-from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
+from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, TEXTS_TOO_LARGE, Code, IdCheck, TextBudget, read_run_lines
 from baselines.medical.caption.records import (
     CAPTIONS,
     CONCEPT_FORM,
@@ -36,6 +36,7 @@ CODES: dict[str, Code] = {
     **FILE_CODES,
     **ID_CODES,
     **LINE_CODES,
+    "RUN-TOO-LARGE": TEXTS_TOO_LARGE,
     "RUN-SEPARATOR": Code(_WARNING, "TAB where | belongs", "synpic00001\\tC0040398"),
     "RUN-FIELDS": Code(_ERROR, "concepts: more than two fields; captions: not two, the rest would be cut", "synpic00001|a|b"),
     "RUN-HEADER": Code(_ERROR, "the first line is a header", "ID|CUIs"),
@@ -90,6 +91,8 @@ def read_run(
     judge = _Judge(truth_set, report, max_concepts, vocabulary)
     for number, line in read_run_lines(path, findings):
         judge.read(line, number)
+        if judge.is_over:
+            break
     judge.finish(allow_missing=allow_missing)
     return judge.predictions
 
@@ -102,6 +105,7 @@ class _Judge:
         self.max_concepts, self.vocabulary = max_concepts, vocabulary
         self.ids = IdCheck(self.truths, report, unit="image", entry="line")
         self.predictions: dict[str, Prediction] = {}
+        self.budget, self.is_over = TextBudget(len(self.truths)), False
         self.is_first = True
         self.tab_lines = 0
         self.first_tab_line = 0
@@ -158,6 +162,10 @@ class _Judge:
     def _prediction(self, name: str, content: str, number: int) -> Prediction:
         if self.task == CONCEPTS:
             return Prediction(name, concepts=self._concepts(name, content, number))
+        over = self.budget.why_over(content)
+        if over:
+            self.is_over = True
+            self.report.error("TOO-LARGE", over, line=number, id=show_id(name), hint="write shorter captions")
         if not content.strip():
             hint = "it scores 0 unless the truth is empty, too"
             self.report.warning("EMPTY-CAPTION", "the caption is empty", line=number, id=show_id(name), hint=hint)

@@ -11,12 +11,11 @@ from pathlib import Path
 from baselines.core.files import MAX_RECORD_LENGTH, Report, show_id, write_atomic
 from baselines.core.findings import Findings, Severity, shorten
 from baselines.core.metrics.text import clean
-from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
+from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, TEXTS_TOO_LARGE, Code, IdCheck, TextBudget, read_run_lines
 from baselines.medical.vqa.records import Prediction, TruthSet, is_header, is_writable
 
 MAX_QUESTIONS = 7  # the baseline writes no more of them for an image
-RUN_QUESTIONS = 1_000_000  # of all images together; more than that would be held in memory for nothing
-CLEANED_LENGTH = 2**20  # characters; behind them repeated questions are looked for without stemming, which takes long
+RUN_QUESTIONS = 100_000  # of all images together; the score holds each of an image against each of its references
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -25,10 +24,9 @@ CODES: dict[str, Code] = {
     **FILE_CODES,
     **ID_CODES,
     **LINE_CODES,
-    "RUN-TOO-LARGE": Code(
-        _ERROR,
-        "the file is over 512 MiB, a line over 8 MiB, or the run has over a million questions",
-        "a run pasted onto one line",
+    "RUN-TOO-LARGE": TEXTS_TOO_LARGE._replace(
+        meaning=f"{TEXTS_TOO_LARGE.meaning}; vqg: or there are more than {RUN_QUESTIONS:,} questions",
+        example="a question repeated a million times",
     ),
     "RUN-FIELDS": Code(_ERROR, "vqa: not exactly two fields; vqg: fewer than two", "synpic123,pulmonary embolism"),
     "RUN-HEADER": Code(_ERROR, "the first line looks like a header", "image_id|answer"),
@@ -59,7 +57,7 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
     """
     report = Report(findings, str(path), "RUN")
     ids = IdCheck(truth_set.truths, report, unit="image", entry="line")
-    judge = _Judge(truth_set.task, report)
+    judge = _Judge(truth_set.task, len(truth_set.truths), report)
     predictions: dict[str, Prediction] = {}
     is_first = True
     for number, line in read_run_lines(path, findings):
@@ -89,14 +87,14 @@ class _Judge:
     """Holds the answers or questions of a run to the rules.
 
     Attributes:
-        is_over: Whether there were so many questions that reading has to stop.
+        is_over: Whether there was so much text that reading has to stop.
     """
 
-    def __init__(self, task: str, report: Report) -> None:
+    def __init__(self, task: str, images: int, report: Report) -> None:
         self.task, self.report = task, report
         self.is_over = False
         self._questions = 0
-        self._length = 0
+        self._budget = TextBudget(images)
 
     def texts(self, line: int, name: str, text: str | None) -> tuple[str, ...] | None:
         """Return what the line says about its image, or ``None``, after an error, if that can't be used."""
@@ -105,6 +103,11 @@ class _Judge:
             self._tell(
                 _ERROR, "FIELDS", "the line has no |", line, name, "", f"write {expected}, without TAB or comma between them"
             )
+            return None
+        over = self._budget.why_over(text)
+        if over:
+            self._tell(_ERROR, "TOO-LARGE", over, line, name, "", f"write {expected}, each of them short")
+            self.is_over = True
             return None
         if self.task == "vqg":
             return self._questions_of(line, name, text)
@@ -146,12 +149,10 @@ class _Judge:
             self._tell(_INFO, "NOT-A-QUESTION", what, line, name, statements[0], "the score doesn't look at it")
         if len(given) == 1:
             return
-        self._length += sum(map(len, given))
-        plain = clean if self._length <= CLEANED_LENGTH else _plain
         seen: set[tuple[str, ...]] = set()
         repeated = []
         for question in given:
-            words = plain(question)
+            words = clean(question)
             if words in seen:
                 repeated.append(question)
             seen.add(words)
@@ -164,10 +165,6 @@ class _Judge:
     def _tell(self, severity: Severity, rule: str, message: str, line: int, name: str, value: str, hint: str) -> None:
         seen = shorten(value) if value else ""
         self.report.add(severity, rule, message, line=line, id=show_id(name), value=seen, hint=hint)
-
-
-def _plain(text: str) -> tuple[str, ...]:
-    return tuple(text.lower().split())
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

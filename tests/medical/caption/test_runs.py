@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from baselines.core import files
 from baselines.core.findings import Findings, InvalidInput, UsageError
+from baselines.core.runs import TextBudget
 from baselines.medical.caption.records import CAPTIONS, CONCEPTS, Prediction, TruthSet, read_vocabulary, truths_of_ids
 from baselines.medical.caption.runs import CODES, MAX_CONCEPTS, example_run, read_run, write_run
 
@@ -167,6 +168,17 @@ def test_planted_fault(read, code, severity, line, content, message):
 @pytest.mark.parametrize(("code", "severity", "line", "content", "message"), PLANTED_CAPTIONS)
 def test_planted_fault_of_captions(read, code, severity, line, content, message):
     check_planted(read(content, CAPTIONS)[1], code, severity, line, message)
+
+
+def test_the_length_of_all_captions_is_bounded(read, monkeypatch):
+    content = "".join(f"{name}|a lung\n" for name in IDS)
+    monkeypatch.setattr(TextBudget, "LEAST", 12)
+    monkeypatch.setattr(TextBudget, "EACH", 6)
+    assert len(read(content, CAPTIONS)[1]) == 0
+    monkeypatch.setattr(TextBudget, "EACH", 5)
+    (finding,) = read(content, CAPTIONS)[1]
+    assert (finding.code, finding.line) == ("RUN-TOO-LARGE", 3)
+    assert "18 characters, more than 15" in finding.message
 
 
 def test_every_code_is_planted_and_described():

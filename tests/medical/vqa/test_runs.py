@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from baselines.core import files
 from baselines.core.findings import Findings, InvalidInput
+from baselines.core.runs import TextBudget
 from baselines.medical.vqa import runs
 from baselines.medical.vqa.records import Prediction, Truth, TruthSet, truths_of_ids
 from baselines.medical.vqa.runs import CODES, MAX_QUESTIONS, example_run, read_run, write_run
@@ -196,11 +197,17 @@ def test_questions_are_bounded(read, monkeypatch):
     )
 
 
-def test_behind_a_length_repeated_questions_are_compared_without_stemming(read, monkeypatch):
-    monkeypatch.setattr(runs, "CLEANED_LENGTH", 0)
-    line = "synpic1|is it a ct?|IS  it a ct?|is it a cts?\nsynpic2|is it?\n"
-    (finding,) = read(line, "vqg")[1]
-    assert finding.message == "1 of 3 questions repeat another"
+@pytest.mark.parametrize("task", ["vqa", "vqg"])
+def test_the_length_of_all_texts_is_bounded(read, monkeypatch, task):
+    content = "synpic1|is it?\nsynpic2|is it b?\n"
+    monkeypatch.setattr(TextBudget, "LEAST", 10)
+    monkeypatch.setattr(TextBudget, "EACH", 7)
+    assert len(read(content, task)[1]) == 0  # two images: 14 characters
+    monkeypatch.setattr(TextBudget, "EACH", 1)
+    predictions, findings = read(content, task)
+    assert list(predictions) == ["synpic1"]
+    (finding,) = findings
+    assert "RUN-TOO-LARGE synpic2: up to here the texts have 14 characters, more than 10 (write id|" in str(finding)
 
 
 WIDE = 2_000_000  # characters of a line
