@@ -7,6 +7,7 @@ divided along the valley between them; as cores know no substrate, an object's i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,7 +164,7 @@ def outline(mask: Mask, scale: tuple[float, float], *, tolerance: float, hole: f
         part = np.zeros_like(padded)
         cv2.drawContours(part, [contour], -1, 1, cv2.FILLED)
         for ring in large:
-            _open(part, ring, contour, width=2 * round(tolerance) + 3)
+            _open(part, ring, contour, width=max(3, 2 * math.ceil(tolerance) + 1))
         pieces, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         contour = max(pieces, key=cv2.contourArea)
     simple = cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0]
