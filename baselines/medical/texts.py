@@ -369,7 +369,7 @@ class WordsModule(TextModule):
     def __init__(self, config: Config, task: TextTask, encoder: nn.Module) -> None:
         cleaned = {name: [clean(text) for text in texts] for name, texts in task.train.items()}
         counts = Counter(word for texts in cleaned.values() for word in {word for text in texts for word in text})
-        repeated = [word for word in counts if counts[word] > 1] or list(counts)
+        repeated = [word for word in counts if counts[word] > 1] or list(counts) or [""]
         self.words = sorted(repeated, key=lambda word: (-counts[word], word))[:MAX_WORDS]
         network = WordNetwork(encoder, len(self.words))
         super().__init__(config, task, network)
@@ -380,7 +380,7 @@ class WordsModule(TextModule):
         if task.train:
             surfaces = surface_words(text for texts in task.train.values() for text in texts)
             for each in filter(None, (self.network, self.averaged)):
-                cast("Any", each).memory_words = to_bytes(json.dumps([surfaces[word] for word in self.words]))
+                cast("Any", each).memory_words = to_bytes(json.dumps([surfaces.get(word, word) for word in self.words]))
                 order = precedence((text for texts in cleaned.values() for text in texts), self.words)
                 cast("Any", each).memory_order = torch.from_numpy(order)
 
