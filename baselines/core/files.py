@@ -716,6 +716,34 @@ def _syntax_hint(message: str, excerpt: str, *, at_end: bool) -> str:
     return "write the file with json.dump"
 
 
+_UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")
+_ID_COLUMNS = frozenset(
+    "id ids image images imageid image_id image-id imageids image_ids img imgid img_id file filename file_name name qid".split()
+)
+
+
+def fits_line(text: str, separators: str = "") -> bool:
+    r"""Whether a text can stand in a line, or in one of its fields: no line end, no NUL, nothing that UTF-8 can't hold.
+
+    Args:
+        text: The text.
+        separators: Characters that end a field.
+
+    >>> [fits_line(text, "|") for text in ("a b", "a|b", "a\nb", "\ud800")]
+    [True, False, False, False]
+    """
+    return _UNWRITABLE.search(text) is None and not set(separators) & set(text)
+
+
+def names_ids(field: str) -> bool:
+    """Whether a field is what files call the column of their ids.
+
+    >>> [names_ids(field) for field in ("ID", '"image id"', "synpic1")]
+    [True, True, False]
+    """
+    return field[:80].strip(' \t"').lower().replace(" ", "_") in _ID_COLUMNS
+
+
 def printable(text: str, length: int | None = None) -> str:
     r"""Return text with everything that would upset a terminal escaped, cut behind ``length`` characters of the original.
 

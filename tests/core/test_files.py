@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from baselines.core import files
 from baselines.core.files import (
+    names_ids,
     read_json_members,
     read_json_records,
     read_text,
@@ -608,3 +609,8 @@ def test_the_separator_is_the_one_that_most_lines_fit(tmp_path, text, expected):
 
 def test_a_file_that_cannot_be_read_has_the_expected_separator(tmp_path):
     assert sniff_separator(tmp_path / "none", "|,", bool) == "|"
+
+
+def test_names_of_columns_of_ids():
+    assert all(map(names_ids, ("ID", "image_id", "Image ID", '"id"', " filename ")))
+    assert not any(map(names_ids, ("synpic1", "", "id1", "image " * 10**6)))

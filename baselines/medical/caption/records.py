@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.files import Report, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, UsageError, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
@@ -33,8 +33,6 @@ _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _NOT_TEXT, _EXPORT = "this is a spreadsheet, not text", "export it as UTF-8 text with TAB between the columns"
 _SPREADSHEETS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls start
 _FIRST_CONCEPT = re.compile(r"\s*C[0-9]{7}\s*(;|$)", re.IGNORECASE)
-_HEADER_IDS = frozenset("id ids image images imageid image_id img imgid img_id file filename file_name name".split())
-_UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")  # line ends, and what UTF-8 or a reader of text doesn't take
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +226,7 @@ def is_header(name: str, content: str, *, known: Collection[str] = ()) -> bool:
     """
     if name in known:
         return False
-    if name[:80].strip(' \t"').lower().replace(" ", "_") in _HEADER_IDS:
+    if names_ids(name):
         return True
     return bool(content.strip()) and not re.search("[0-9]", name[:200]) and not re.search("[0-9]", content)
 
@@ -239,9 +237,9 @@ def is_quoted(field: str) -> bool:
 
 
 def is_writable(name: str, content: str) -> bool:
-    """Whether an id and a content can stand in a line: no line ends, no NUL, nothing that UTF-8 can't hold; ids as usual."""
+    """Whether an id and a content can stand in a line; ids hold no blank and no separator."""
     has_name = bool(name) and not name.startswith("\N{ZERO WIDTH NO-BREAK SPACE}") and not re.search(r"[\s|,]", name)
-    return has_name and not _UNWRITABLE.search(name + content)
+    return has_name and fits_line(name + content)
 
 
 # -------------------------------------------------------------------------------------------------------------- splits

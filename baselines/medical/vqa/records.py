@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.files import Report, Tally, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
 from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive
@@ -27,11 +27,7 @@ SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the other
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
 
 _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
-_HEADER_NAMES = frozenset(
-    "id ids image images imageid image_id image-id imageids image_ids img imgid img_id filename file_name name qid".split()
-)
 _COMMA = re.compile(r",(?![ \u00a0])")  # a comma before a blank belongs to the text
-_UNWRITABLE = re.compile("[|\r\n\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +132,9 @@ _FIELDS = {
 }
 
 
-def is_header(name: str) -> bool:
-    """Whether the first field of a file's first line is a column's name."""
-    return name[:80].strip(' \t"').lower().replace(" ", "_") in _HEADER_NAMES
-
-
 def is_writable(text: str) -> bool:
-    """Whether a text can stand in a field: no separator, no line end, no NUL, nothing that UTF-8 can't hold."""
-    return _UNWRITABLE.search(text) is None
+    """Whether a text can stand in a field."""
+    return fits_line(text, "|")
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -190,7 +181,7 @@ def _first_lines(path: Path, separator: str) -> list[list[str]]:
     split = _splitter(separator)
     found = islice(read_text(path, Findings(), "DATA"), _SNIFFED_LINES)
     lines = [split(line[:_SNIFFED_LENGTH]) for _, line in found if line.strip()]
-    return (lines[is_header(lines[0][0]) :] or lines) if lines else []
+    return (lines[names_ids(lines[0][0]) :] or lines) if lines else []
 
 
 def _sniff_layout(lines: list[list[str]]) -> Layout | None:
@@ -269,7 +260,7 @@ class _Reader:
             self.report.info("BLANK-LINE", "an empty line is skipped", line=number)
             return
         fields, is_first, self._is_first = self.split(line), self._is_first, False
-        if is_first and is_header(fields[0]):
+        if is_first and names_ids(fields[0]):
             self.report.warning("HEADER", "the first line is taken for a header and skipped", line=number, value=shorten(line))
             return
         truth = self._truth(number, fields)
@@ -532,7 +523,7 @@ def _read_test_file(file: _File, findings: Findings) -> dict[str, str]:
     for number, line in read_text(file.path, findings, "DATA"):
         name, *texts = split(line)
         name = name.strip()
-        if not name or (not questions and is_header(name)):
+        if not name or (not questions and names_ids(name)):
             continue
         if name in questions:
             hint = "the first line counts"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from baselines.core.files import MAX_RECORD_LENGTH, Report, show_id, write_atomic
+from baselines.core.files import MAX_RECORD_LENGTH, Report, names_ids, show_id, write_atomic
 from baselines.core.findings import Findings, Severity, shorten
 from baselines.core.metrics.text import clean
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, TEXTS_TOO_LARGE, Code, IdCheck, TextBudget, read_run_lines
-from baselines.medical.vqa.records import Prediction, TruthSet, is_header, is_writable
+from baselines.medical.vqa.records import Prediction, TruthSet, is_writable
 
 MAX_QUESTIONS = 7  # the baseline writes no more of them for an image
 RUN_QUESTIONS = 100_000  # of all images together; the score holds each of an image against each of its references
@@ -62,7 +62,7 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
     is_first = True
     for number, line in read_run_lines(path, findings):
         name, texts = _split(line)
-        if is_first and name not in truth_set.truths and is_header(name):
+        if is_first and name not in truth_set.truths and names_ids(name):
             report.error("HEADER", "the first line looks like a header", line=number, value=shorten(line), hint="delete it")
         elif ids.accepts(name, number):
             found = judge.texts(number, name, texts)
