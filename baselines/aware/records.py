@@ -165,7 +165,7 @@ def _find(folder: Path, task: str, *names: str) -> Path:
         return found
     there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     lervup = [name for name in there if name.removesuffix(".txt") in ALIASES and name.endswith(".txt")]
-    hint = f"point data.root=… at the folder that holds aware/, or write a sample with `imageclef sample {task}`"
+    hint = f"point data.root, or --data, at the folder that holds aware/, or run `imageclef sample {task}`"
     native = "class_scores.json, predictions_*.json and gt_*.json, as released in 2022 and 2023"
     if lervup:
         what = "this looks like LERVUP, a text file per situation, which is not read: its layout and scale are unverified"

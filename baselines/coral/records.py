@@ -507,12 +507,12 @@ def _only(archive: Archive, kind: Kind) -> Path | None:
     found = archive.texts[kind]
     if len(found) > 1:
         seen = ", ".join(str(path.relative_to(archive.folder)) for path in found[:4])
-        hint = "point the data root (data.root=…, or --data) at the folder of one release, or move the others away"
+        hint = "point data.root, or --data, at the folder of one release, or move the others away"
         raise invalid("DATA-FILE-AMBIGUOUS", f"{len(found)} files of {kind}", file=archive.folder, value=seen, hint=hint)
     return found[0] if found else None
 
 
 def _missing(archive: Archive, root: Path, task: str, message: str) -> InvalidInput:
     looked = f"looked in {archive.folder} and below" if root.is_dir() else "there is no such folder"
-    hint = f"{looked}; point the data root (data.root=…, or --data) at the folder that holds coral/, or write a sample with `imageclef sample {task}`"
+    hint = f"{looked}; point data.root, or --data, at the folder that holds coral/, or run `imageclef sample {task}`"
     return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)

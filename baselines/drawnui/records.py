@@ -564,7 +564,7 @@ def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> Path:
 
 def _missing(root: Path, task: str, message: str) -> InvalidInput:
     looked = "there is no such folder" if not root.is_dir() else f"looked in {root / 'drawnui'} and in {root}"
-    hint = f"{looked}; point data.root=… at the folder that holds drawnui/, or write a sample with `imageclef sample {task}`"
+    hint = f"{looked}; point data.root, or --data, at the folder that holds drawnui/, or run `imageclef sample {task}`"
     return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)
 
 

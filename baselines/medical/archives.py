@@ -123,7 +123,7 @@ def _files(folder: Path, depth: int, seen: set[Path]) -> Iterator[Path]:
 def missing(root: Path, task: str, message: str, family: str) -> InvalidInput:
     """Return the error that something isn't there, with the place where it was looked for and what to do."""
     looked = "there is no such folder" if not root.is_dir() else f"looked below {root / 'medical' / family} and {root}"
-    hint = f"{looked}; point data.root=… at the folder that holds medical/, or write a sample with `imageclef sample {task}`"
+    hint = f"{looked}; point data.root, or --data, at the folder that holds medical/, or run `imageclef sample {task}`"
     return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)
 
 

@@ -138,7 +138,6 @@ def build(config: Config) -> tuple[BaselineDataModule, BaselineModule]:
     Raises:
         InvalidInput: If the data or the weights can't be used.
     """
-    _quieten()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     seed_everything(config.seed, verbose=False)
@@ -179,6 +178,7 @@ def make_trainer(
     Raises:
         InvalidInput: If the machine lacks the device.
     """
+    _quieten()
     settings = config.trainer
     try:
         return _trainer(config, folder, callbacks, logger, devices or settings.devices)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from baselines.core.config import Config
+from baselines.core.files import refuse_overwriting
 from baselines.core.findings import UsageError, invalid
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
-from baselines.training import checkpoints
-from baselines.training.callbacks import RunWriter
+from baselines.training import checkpoints, loop
+from baselines.training.callbacks import METRICS, RunWriter
 from baselines.training.data import BaselineDataModule
 from baselines.training.loop import make_trainer, predict_split, restore_inference, tell_findings
 from baselines.training.module import BaselineModule
@@ -33,7 +35,8 @@ def predict(args: argparse.Namespace) -> int:
 
     Raises:
         InvalidInput: If a run folder or the data can't be used, or the folders are of different tasks or classes.
-        UsageError: If the task has no such split or can't combine runs, the fit serves no such task, or the device is none.
+        UsageError: If the task has no such split or can't combine runs, the fit serves no such task, the device is
+            none, the task has no such run format, or the run file would take the place of something of value.
     """
     folders = [Path(folder) for folder in args.run_dir]
     cards = [checkpoints.read_card(folder) for folder in folders]
@@ -47,6 +50,8 @@ def predict(args: argparse.Namespace) -> int:
             hint = f"an ensemble has one task and one set of classes: here {first.task}, as in {folders[0]}"
             raise invalid("RUN-OTHER-TASK", "predicts another task or other classes", file=folder, value=config.task, hint=hint)
     target = _target(first.task, getattr(args, "task", None))
+    options, out = _run_options(target, getattr(args, "format", None)), Path(args.out)
+    _check_output(out, folders, Path(args.data), card)
     accelerator, devices = _device(getattr(args, "device", None) or "auto")
     runs = []
     for folder, (config, _) in zip(folders, cards, strict=True):
@@ -58,10 +63,8 @@ def predict(args: argparse.Namespace) -> int:
     predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
     truth_set = replace(truth_set, classes=classes) if classes else truth_set
-    options = {"run_format": args.format} if getattr(args, "format", None) else {}
-    out = Path(args.out)
     target.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
-    Console(stderr=True).print(f"{len(predictions)} predictions written to {out}", markup=False, highlight=False)
+    sys.stderr.write(f"{len(predictions)} predictions written to {out}\n")
     return 0
 
 
@@ -71,6 +74,36 @@ def _target(fitted: str, asked: str | None) -> TaskCard:
     if asked and asked not in served:
         raise UsageError(f"a fit of {fitted} serves {', '.join(served)}, not {asked!r}")
     return served[asked or fitted]
+
+
+def _run_options(target: TaskCard, run_format: str | None) -> dict[str, str]:
+    """Return the options of the task's ``write_run``; raise :class:`UsageError` for a format that it hasn't."""
+    if run_format is None:
+        return {}
+    formats = getattr(target.module("runs"), "FORMATS", ())
+    if run_format not in formats:
+        known = f"the formats are {' and '.join(formats)}" if formats else f"runs of {target.id} have one format, leave it out"
+        raise UsageError(f"no run format {run_format!r}: {known}")
+    return {"run_format": run_format}
+
+
+def _check_output(out: Path, folders: list[Path], root: Path, card: TaskCard) -> None:
+    """Make sure, before the work is done, that the run file can be written, and over nothing of value.
+
+    Raises:
+        UsageError: If it is a folder, a file of a run folder, or among the campaign's files.
+    """
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder: name a file in it, such as {out / card.run_file}")
+    of_runs = (loop.CONFIG, loop.STATUS, loop.SPLIT, loop.TRUTH, loop.SCORES, METRICS, card.run_file)
+    kept = (checkpoints.MODEL, checkpoints.CARD, checkpoints.LAST, checkpoints.BEST, *of_runs)
+    refuse_overwriting(((str(folder / name), folder / name) for folder in folders for name in kept), [("--out", out)])
+    for family in {Path(name).parts[0] for name in card.files}:
+        if out.resolve().is_relative_to((root / family).resolve()):
+            raise UsageError(f"--out {out} is among the campaign's files, in {root / family}: write it elsewhere")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
 
 
 def _predict_one(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from baselines.training.predict import predict
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
-FILES = "log.txt ""best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
+FILES = """log.txt best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
     status.json truth.json .lock"""
 
 
@@ -249,6 +250,46 @@ def test_predict_called_wrongly(finished, points, tmp_path, wrong):
     with pytest.raises(UsageError):
         predict(Namespace(**arguments | wrong))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("", "is a folder: name a file in it"),
+        ("run/model.safetensors", "would overwrite"),
+        ("run/best.ckpt", "would overwrite"),
+        ("run/run.csv", "would overwrite"),
+        ("link", "would overwrite"),
+        ("data/points.csv", "among the campaign's files"),
+    ],
+)
+def test_predict_refuses_to_overwrite_before_it_predicts(finished, points, tmp_path, monkeypatch, out, said):
+    shutil.copytree(points, tmp_path / "data")
+    (tmp_path / "link").symlink_to(tmp_path / "run" / "card.json")
+    monkeypatch.setattr("baselines.training.predict._predict_one", lambda *_: pytest.fail("predicted"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments = {"run_dir": [finished[1]], "data": tmp_path / "data", "split": "val", "out": tmp_path / out}
+    with pytest.raises(UsageError, match=said):
+        predict(Namespace(**arguments, device="cpu"))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_predict_knows_the_format_before_it_predicts(finished, points, tmp_path, monkeypatch):
+    monkeypatch.setattr("baselines.training.predict._predict_one", lambda *_: pytest.fail("predicted"))
+    arguments = {"run_dir": [finished[1]], "data": points, "split": "val", "out": tmp_path / "out", "device": "cpu"}
+    with pytest.raises(UsageError, match="runs of toy have one format"):
+        predict(Namespace(**arguments, format="2020"))
+
+
+def test_predict_is_quiet_about_lightning(finished, points, tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "baselines", "predict", str(finished[1]), "--data", str(points), "--split", "val"]
+    line += ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert [text for text in done.stderr.splitlines() if " times DATA-" not in text] == [
+        f"13 predictions written to {tmp_path / 'out'}"
+    ]
 
 
 def command(folder, points, *overrides):

@@ -383,7 +383,7 @@ def _add_file(kind: dict[str, Path], name: str, path: Path, findings: Findings) 
 
 def _missing(root: Path, task: str, message: str) -> InvalidInput:
     looked = "there is no such folder" if not root.is_dir() else f"looked in {root / FAMILY}, {root / FAMILY.name} and {root}"
-    hint = f"{looked}; point data.root=… at the folder that holds medical/, or write a sample with `imageclef sample {task}`"
+    hint = f"{looked}; point data.root, or --data, at the folder that holds medical/, or run `imageclef sample {task}`"
     return invalid("DATA-FILE-MISSING", message, file=root, hint=hint)
 
 

@@ -17,6 +17,7 @@ CARDS = (
         splits=("train", "val", "test"),
         metrics=(Metric("accuracy", "share of points with the right class"),),
         run_file="run.csv",
+        files=("points.csv",),
         classes={1: "inside", 2: "outside"},
     ),
 )
