@@ -16,6 +16,7 @@ from baselines.core.metrics.text import bleu, clean, content_words, rouge1_f
 from baselines.core.results import Evaluation
 from baselines.core.statistics import Weights, resample_means
 from baselines.medical.caption.records import CONCEPTS, Prediction, Sample, TruthSet, concept_number
+from baselines.medical.drawings import word_maps
 
 PANEL_SIDE = 400  # longer side of the image in a picture, in pixels
 TEXT_SIZE, TEXT_WIDTH, TEXT_COLUMNS = 14, 460, 58  # of the text beside it; columns are the characters that fit
@@ -125,7 +126,7 @@ Section = tuple[str, pictures.Colour, Sequence[str]]  # a heading, its colour, a
 
 
 def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> Image.Image:
-    """Draw an image beside what was predicted for it and what is true.
+    """Draw an image beside what was predicted for it and what is true, and below it where the model looked for each word.
 
     Args:
         sample: The image, and its truth where it has one.
@@ -138,7 +139,10 @@ def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> 
     with Image.open(sample.image) as image:
         page = ImageOps.contain(image.convert("RGB"), (PANEL_SIDE, PANEL_SIDE))
     sections = _concept_sections(sample, prediction, classes) if classes else _caption_sections(sample, prediction)
-    return _beside_text(page, sample.id, sections)
+    drawn = _beside_text(page, sample.id, sections)
+    if prediction.attention is None or not len(prediction.attention):
+        return drawn
+    return pictures.below([drawn, word_maps(page, prediction.caption, prediction.attention, drawn.width)])
 
 
 def _concept_sections(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> list[Section]:

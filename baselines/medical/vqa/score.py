@@ -15,6 +15,7 @@ from baselines.core.metrics.answers import matches, normalise_answer
 from baselines.core.metrics.text import BleuScores, best_bleu, clean
 from baselines.core.results import Evaluation
 from baselines.core.statistics import resample_means
+from baselines.medical.drawings import word_maps
 from baselines.medical.vqa.records import Prediction, Sample, Truth, TruthSet
 from baselines.medical.vqa.runs import MAX_QUESTIONS
 
@@ -145,7 +146,11 @@ def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> 
         panels.append((title, pictures.heat(page, _relative(prediction.attention))))
     shown = pictures.beside(panels)
     rows = _answer_rows(sample, prediction) if sample.question else _question_rows(sample, prediction)
-    return pictures.below([shown, pictures.lines(rows, max(shown.width, 2 * PANEL_SIDE))])
+    width = max(shown.width, 2 * PANEL_SIDE)
+    maps = []
+    if not sample.question and prediction.attention is not None and len(prediction.attention):
+        maps = [word_maps(page, prediction.texts[0], prediction.attention, width)]
+    return pictures.below([shown, pictures.lines(rows, width), *maps])
 
 
 def _relative(attention: NDArray[np.floating]) -> NDArray[np.float64]:
