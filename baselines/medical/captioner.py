@@ -30,6 +30,7 @@ from transformers import (
     GPT2Config,
     LogitsProcessor,
     LogitsProcessorList,
+    TopPLogitsWarper,
 )
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.utils import logging
@@ -244,7 +245,7 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def sample(self, images: Tensor, ids: Sequence[str], options: TextConfig) -> list[list[str]]:
-        """Draw texts for each image from the model's distribution.
+        """Draw texts for each image from the nucleus of the model's distribution.
 
         What is drawn for an image depends on its id, and not on the images beside it.
 
@@ -254,8 +255,8 @@ class Captioner(nn.Module):
             options: How many texts to draw, and their limits.
         """
         memory = self.look(images)[0].repeat_interleave(options.samples, 0)
-        noise = GumbelNoise(ids, options.samples)
-        found = self.decoder.generate(memory, options, processors=[noise])
+        processors = [TopPLogitsWarper(options.nucleus), GumbelNoise(ids, options.samples)]
+        found = self.decoder.generate(memory, options, processors)
         texts = [self.decoder.text(row[1:]) for row in found.sequences.tolist()]
         return [texts[start : start + options.samples] for start in range(0, len(texts), options.samples)]
 

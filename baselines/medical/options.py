@@ -32,6 +32,8 @@ class TextConfig:
             all that are drawn may be true (Kumar and Byrne, 2004). ``climb`` changes the best of these word by word for as long
             as its expected BLEU rises (one text alone): a list of words that scores, and no sentence.
         samples: Texts drawn for an image by ``risk`` and ``climb``.
+        nucleus: Each token is drawn from the most probable ones that make up this share (Holtzman and others, 2020); the rest
+            is mostly what label smoothing has put there.
         reward_steps: So many of the last training steps go by the BLEU of sampled texts instead of the likelihood of the true
             ones (self-critical training: Rennie and others, 2017).
         reward_samples: Texts sampled for an image in these steps.
@@ -55,6 +57,7 @@ class TextConfig:
     length_penalty: NonNegative = 1.0
     decoding: Literal["beam", "risk", "climb"] = "beam"
     samples: Annotated[int, Range(1, 1000)] = 24
+    nucleus: Annotated[float, Range(0.01, 1)] = 0.9
     reward_steps: Count = 0
     reward_samples: Annotated[int, Range(2, 100)] = 5
     neighbours: PositiveInt = 1
