@@ -34,7 +34,17 @@ from baselines.coral.task import IMAGE_SIZE, MAX_DETECTIONS, MAX_POINTS, SUBSTRA
 from baselines.core.files import Report, printable, write_atomic
 from baselines.core.findings import Findings, Severity, shorten
 from baselines.core.metrics.detection import rank_detections
-from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
+from baselines.core.runs import (
+    DECIMAL_FORM,
+    FILE_CODES,
+    ID_CODES,
+    INTEGER_FORM,
+    LINE_CODES,
+    SCORE_FORM,
+    Code,
+    IdCheck,
+    read_run_lines,
+)
 
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
@@ -83,18 +93,15 @@ CODES: dict[str, Code] = {
     ),
 }
 
-# At most so many digits that every match is a finite number: float() takes much more, such as nan, 1_0 and blanks.
-_SCORE = r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,2})?"
-_INT = r"-?[0-9]{1,9}"
 _DETECTION: dict[Kind, str] = {
-    "boxes": rf"{_SCORE}:{_INT}x{_INT}\+{_INT}\+{_INT}",
-    "polygons": rf"{_SCORE}:{_INT}\+{_INT}(?:\+{_INT}\+{_INT})*+",
+    "boxes": rf"{SCORE_FORM}:{INTEGER_FORM}x{INTEGER_FORM}\+{INTEGER_FORM}\+{INTEGER_FORM}",
+    "polygons": rf"{SCORE_FORM}:{INTEGER_FORM}\+{INTEGER_FORM}(?:\+{INTEGER_FORM}\+{INTEGER_FORM})*+",
 }
 _ONE = {kind: re.compile(pattern) for kind, pattern in _DETECTION.items()}
 # Possessive, so that a long list costs no memory for ways back.
 _LIST = {kind: re.compile(rf"{pattern}(?:,{pattern})*+") for kind, pattern in _DETECTION.items()}
-_SCORE_ALONE, _INTEGER = re.compile(_SCORE), re.compile(_INT)
-_DECIMAL = re.compile(r"-?(?:[0-9]+\.[0-9]*|\.[0-9]+)")
+_SCORE_ALONE, _INTEGER = re.compile(SCORE_FORM), re.compile(INTEGER_FORM)
+_DECIMAL = re.compile(DECIMAL_FORM)
 _BOX = re.compile(r"([^x+]*)x([^x+]*)\+([^x+]*)\+([^x+]*)")
 _SHORT_SCORE = re.compile(r"[+-]?[0-9]*\.?[0-9]{0,6}")
 _SEPARATORS = re.compile("[:,]")

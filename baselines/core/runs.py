@@ -75,6 +75,13 @@ def read_run_lines(path: Path, findings: Findings, *, final_newline: Severity = 
             report.error("BLANK-LINE", "the line is empty", line=number, hint="delete it")
 
 
+# Numbers in the text formats of detections. So few digits that every match is a finite number: float() takes much more, such as
+# nan, 1_0 and blanks.
+SCORE_FORM = r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,2})?"
+INTEGER_FORM = r"-?[0-9]{1,9}"
+DECIMAL_FORM = r"-?(?:[0-9]+\.[0-9]*|\.[0-9]+)"
+
+
 class TextBudget:
     """Bounds the texts of a run: cleaning words that are all different takes a second for some 100,000 characters.
 

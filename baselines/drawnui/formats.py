@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from baselines.core.files import JsonRecord, Prefix, Report, printable, read_json_records, read_text
 from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.runs import DECIMAL_FORM, INTEGER_FORM, SCORE_FORM
 
 FORMATS = ("2021", "2020")
 MAX_SIDE = 1_000_000  # pixels; what declares more is no image
@@ -361,12 +362,8 @@ def make_record(
 
 # ------------------------------------------------------------------------------------------------------------ 2020: text
 
-# At most so many digits that every match is a finite number: float() takes much more, such as nan, 1_0 and blanks.
-_SCORE = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,2})?")
-_INT = r"-?[0-9]{1,9}"
-_INTEGER = re.compile(_INT)
-_DETECTION = re.compile(rf"({_SCORE.pattern}):({_INT})x({_INT})\+({_INT})\+({_INT})")
-_DECIMAL = re.compile(r"-?[0-9]*\.[0-9]*")
+_SCORE, _INTEGER, _DECIMAL = map(re.compile, (SCORE_FORM, INTEGER_FORM, DECIMAL_FORM))
+_DETECTION = re.compile(rf"({SCORE_FORM}):({INTEGER_FORM})x({INTEGER_FORM})\+({INTEGER_FORM})\+({INTEGER_FORM})")
 _GEOMETRY = re.compile(r"([^x+]+)x([^x+]+)\+([^x+]+)\+([^x+]+)")
 _DETECTION_HINT = "write score:WIDTHxHEIGHT+XMIN+YMIN in whole pixels"
 _LINE_HINT = "write image.jpg;class detection,detection;class detection"
