@@ -80,7 +80,8 @@ class Augmentation:
         rng = np.random.default_rng(seed)
         spatial = self._spatial(volume.device)
         spatial.set_random_state(seed=int(rng.integers(2**32)))
-        ct, mask = torch.as_tensor(spatial(volume)).as_subclass(Tensor)
+        with torch.autocast(volume.device.type, enabled=False):  # bfloat16 is too coarse for places
+            ct, mask = torch.as_tensor(spatial(volume)).as_subclass(Tensor)
         ct = ct.clamp(0, 1) ** float(np.exp(rng.uniform(-1, 1) * np.log(self.config.gamma)))
         generator = torch.Generator(volume.device).manual_seed(int(rng.integers(2**63)))
         spread = float(rng.uniform(0, self.config.noise)) / (HIGHEST - LOWEST)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, InvalidInput, UsageError, invalid, shorten
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.runs import Code
 from baselines.core.tasks import get_task
 from baselines.medical.tuberculosis.folds import divide
 from baselines.medical.tuberculosis.task import TYPES
@@ -22,6 +23,25 @@ from baselines.medical.tuberculosis.volumes import Header, UnreadableVolume, che
 HEADER = ("FileName", "TypeOfTB")
 SUFFIX = ".nii.gz"
 UNKNOWN = 0  # the label of a scan of which only the id is known
+
+# What the reader finds beside what all readers do; of several severities the one that a release is held to.
+CODES: dict[str, Code] = {
+    "DATA-FILE-REPEATED": Code(
+        Severity.WARNING, "two files of one id, or two label files; one is used", "a copy in another folder"
+    ),
+    "DATA-MASK-BACKGROUND": Code(Severity.WARNING, "the background of a mask is not 0", "a mask of 1 and 2"),
+    "DATA-MASK-MISSING": Code(Severity.WARNING, "a scan without usable lung mask", "no file in masks1 and masks2"),
+    "DATA-MASK-SHAPE": Code(Severity.ERROR, "a mask of another shape than its CT; it is not used", "256 for 512 slices"),
+    "DATA-MASK-SIZE": Code(Severity.WARNING, "the lungs of a mask are too small or too large", "0.2 litres"),
+    "DATA-MASK-UNREADABLE": Code(Severity.WARNING, "a mask that can't be read; it is not used", "a truncated .nii.gz"),
+    "DATA-NAME": Code(Severity.INFO, "an id without .nii.gz, or blanks around a field", "TRN_0001"),
+    "DATA-NAN": Code(Severity.WARNING, "voxels that are no finite number", "NaN"),
+    "DATA-SCAN-DUPLICATE": Code(Severity.WARNING, "two scans with the same voxels", "a copy under another name"),
+    "DATA-SCAN-HEADER": Code(Severity.WARNING, "two scans with the same header", "an edited copy"),
+    "DATA-SCAN-UNREADABLE": Code(
+        Severity.WARNING, "a scan that can't be read; it is left out", "one of the 917 training scans"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

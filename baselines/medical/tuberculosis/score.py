@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,8 +164,7 @@ def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> 
     heights = [f"{(place + 0.5) / SHOWN_GRID[0]:.0%} of the height" for place in slices]
     page = [_text(lines, PANEL_WIDTH * SHOWN_SLICES)]
     for title, row in rows:
-        panels = zip((title, *heights[1:]), row, strict=True)
-        page.append(pictures.beside(list(panels)))
+        page += [_text([title], PANEL_WIDTH), pictures.beside(list(zip(heights, row, strict=True)))]
     return pictures.below(page)
 
 
@@ -202,7 +202,7 @@ def _chosen_slices(scan: Prepared, evidence: NDArray[np.float32] | None) -> list
     """Return the places of the slices to show: in each fifth of the height the one with the most evidence, else most lung."""
     weight = (scan.array[1] if evidence is None else evidence).sum((1, 2), dtype=np.float64)
     edges = np.linspace(0, len(weight), SHOWN_SLICES + 1).astype(int)
-    return [int(low + weight[low:high].argmax()) for low, high in zip(edges, edges[1:], strict=False)]
+    return [int(low + weight[low:high].argmax()) for low, high in pairwise(edges.tolist())]
 
 
 def _slice(
