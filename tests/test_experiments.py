@@ -20,6 +20,7 @@ SMALL += ["data.batch_size=2", "data.eval_batch_size=2", "model.weights=null"]
 SMALL += ["optimizer.warmup_steps=0", "pictures=1", "bootstrap=10"]
 # And what an experiment needs besides.
 OWN = {
+    "concepts": ["data.image_side=64"],
     "coral": ["data.side=128", "data.crop=96", "model.window=96", "model.encoder=resnet10t", "model.decoder=16"],
     "drawnui_screenshot": ["data.page_side=96", "data.crop=96"],
     "drawnui_wireframe": ["data.page_side=96", "data.crop=96"],
