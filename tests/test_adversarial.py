@@ -1,6 +1,7 @@
 """Runs that must not score well, of all ten tasks, from files to scores; order, and the scores of single items."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +233,10 @@ def test_metrics_that_are_means_are_those_of_the_items(tmp_path, name):
         best = [value for name, value in sorted(found.items())][:5]
         assert np.nan_to_num(best, nan=1.0) == pytest.approx(np.ones(5), abs=1e-9)
     assert all(values.shape == (8,) for values in items.values())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_plants_a_fault_for_every_code(name):
+    package = all_tasks()[name].package.removeprefix("baselines.").split(".")
+    tests = Path(__file__).parent.joinpath(*package, "test_runs.py").read_text()
+    assert "def test_every_code_is_planted_and_described(" in tests
