@@ -72,6 +72,10 @@ def build_network(model: ModelConfig, experiment: str = "EXPERIMENT") -> CoralNe
         near = timm.list_models(f"*{model.encoder.partition('.')[0]}*")[:5]
         hint = f"similar ones: {', '.join(near)}" if near else ""
         raise invalid("MODEL-NAME", "timm has no such model", value=model.encoder, hint=hint)
+    published_config = timm.models.get_pretrained_cfg(model.encoder)
+    if published_config and published_config.fixed_input_size:
+        hint = "tiles have another one: choose a convolutional encoder, or a transformer such as pvt_v2_b2"
+        raise invalid("CONFIG-VALUE", "the encoder takes pictures of one size only", value=model.encoder, hint=hint)
     published = "imagenet" if model.weights == PRETRAINED else None
     with network_errors_explained(f"timm/{model.encoder}", experiment):
         try:
@@ -98,7 +102,7 @@ def _decoder_options(model: ModelConfig) -> dict[str, Any]:
     if model.name in ("unet", "unetplusplus"):
         return {"decoder_channels": [max(8, width >> step) for step in range(5)]}
     if model.name == "fpn":
-        return {"decoder_pyramid_channels": width, "decoder_segmentation_channels": width // 2}
+        return {"decoder_pyramid_channels": width, "decoder_segmentation_channels": -(-width // 64) * 32}  # norms of 32 groups
     if model.name == "segformer":
         return {"decoder_segmentation_channels": width}
     return {"decoder_channels": width}

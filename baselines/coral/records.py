@@ -27,6 +27,7 @@ from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_rep
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.runs import Code
 
 MAX_LINES = 200_000  # of a file: ten times those of the largest that is known
 
@@ -40,6 +41,28 @@ _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _LINE_HINT: dict[Kind, str] = {
     "boxes": "a line is: image seq substrate 1 xmin ymin xmax ymax",
     "polygons": "a line is: image seq substrate 1 x1 y1 x2 y2 …",
+}
+
+# What the reader finds beside what all readers do; of several severities the one that a release is held to.
+CODES: dict[str, Code] = {
+    "DATA-BOX-ORDER": Code(
+        Severity.ERROR, "xmax before xmin; a warning where only ymax is before ymin", "width, height, xmin and ymin in the file"
+    ),
+    "DATA-BOX-ZERO": Code(
+        Severity.ERROR, "an object without width or height, or outside of the image; the reader leaves it out", "5 5 9 5"
+    ),
+    "DATA-BOXES-DERIVED": Code(
+        Severity.INFO, "there is no file of boxes: they are made from the polygons", "a release of polygons alone"
+    ),
+    "DATA-CONFIDENCE": Code(Severity.WARNING, "the confidence of a truth is not 1", "c_sponge 0.9 5 5 9 9"),
+    "DATA-DUPLICATE-OBJECT": Code(Severity.WARNING, "the same substrate and geometry twice in an image", "two equal lines"),
+    "DATA-OUT-OF-IMAGE": Code(Severity.WARNING, "an object leaves the image; the reader clips it", "x of 6081"),
+    "DATA-POLY-FEW-POINTS": Code(
+        Severity.ERROR, "fewer than 3 distinct points, or an odd number of coordinates", "c_sponge 1 5 5"
+    ),
+    "DATA-POLY-REPEATED": Code(Severity.INFO, "a ring repeats points or goes back its way", "5 5 5 5 9 9"),
+    "DATA-POLY-SELF-INTERSECT": Code(Severity.WARNING, "a ring meets itself", "a bow tie"),
+    "DATA-SEQ-GAP": Code(Severity.INFO, "seq doesn't count from 0 without gaps", "0, 1, 3"),
 }
 
 

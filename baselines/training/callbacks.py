@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, get_type_hints
 
 import numpy as np
 import torch
@@ -407,16 +407,30 @@ def merge_shards(folder: Path, processes: int, kind: type, ids: Sequence[str]) -
 
 
 def encode_prediction(prediction: Any) -> str:
-    """Write a flat dataclass of JSON values and arrays as one line of JSON, bit for bit."""
-    fields = {item.name: getattr(prediction, item.name) for item in dataclasses.fields(prediction)}
-    return json.dumps(
-        {name: _encode_array(value) if isinstance(value, np.ndarray) else value for name, value in fields.items()}
-    )
+    """Write a dataclass of JSON values, arrays and other such dataclasses as one line of JSON, bit for bit."""
+    return json.dumps(_encode(prediction))
 
 
 def decode_prediction(line: str, kind: type) -> Any:
     """Read what :func:`encode_prediction` wrote."""
-    return kind(**{name: _decode_array(value) if _is_array(value) else value for name, value in json.loads(line).items()})
+    return _decode(json.loads(line), kind)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _encode_array(value)
+    if dataclasses.is_dataclass(value):
+        return {item.name: _encode(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return value
+
+
+def _decode(value: Any, kind: Any) -> Any:
+    if _is_array(value):
+        return _decode_array(value)
+    if isinstance(value, dict) and dataclasses.is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return kind(**{name: _decode(item, kinds[name]) for name, item in value.items()})  # type: ignore[operator]
+    return value
 
 
 def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -41,6 +41,20 @@ def test_predictions_survive_bit_for_bit(name, boxes):
     assert back.boxes.tobytes() == boxes.tobytes()
 
 
+@dataclass(frozen=True)
+class Nested:
+    id: str
+    parts: Prediction
+
+
+def test_arrays_in_a_dataclass_of_a_dataclass_survive():
+    line = encode_prediction(Nested("a", Prediction("b", np.arange(6, dtype=np.int16).reshape(2, 3))))
+    back = decode_prediction(line, Nested)
+    assert isinstance(back.parts, Prediction)
+    assert (back.id, back.parts.id, back.parts.boxes.dtype) == ("a", "b", np.int16)
+    assert back.parts.boxes.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def write_shard(folder, process, *names):
     lines = [encode_prediction(Prediction(name, np.full(1, process))) for name in names]
     shard_path(folder, process).write_text("".join(line + "\n" for line in lines))
