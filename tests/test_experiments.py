@@ -24,6 +24,7 @@ OWN = {
     "coral": ["data.side=128", "data.crop=96", "model.window=96", "model.encoder=resnet10t", "model.decoder=16"],
     "drawnui_screenshot": ["data.page_side=96", "data.crop=96"],
     "drawnui_wireframe": ["data.page_side=96", "data.crop=96"],
+    "vqa": ["data.image_side=64", "model.question_encoder=null"],
 }
 
 

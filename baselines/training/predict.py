@@ -62,7 +62,8 @@ def predict(args: argparse.Namespace) -> int:
         runs.append(predictions)
     predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
-    truth_set = replace(truth_set, classes=classes) if classes else truth_set
+    if classes and hasattr(truth_set, "classes"):  # the classes of vqa are answers, which its truths have none of
+        truth_set = replace(truth_set, classes=classes)
     target.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
     sys.stderr.write(f"{len(predictions)} predictions written to {out}\n")
     return 0
