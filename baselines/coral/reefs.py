@@ -277,7 +277,7 @@ def _draw_colony(rng: Random, picture: Field, colony: _Colony) -> None:
     dome = np.sqrt(np.clip(1 - 0.9 * rho**2, 0.05, 1)) - 0.25 * (patch.x + patch.y) * rho
     crease = 1 - SHADE * np.exp(-np.clip(1 - rho, 0, 1) * 14)  # neighbours shade each other
     lit = (1 + kind.relief * (dome - 0.7)) * crease * (1 + kind.contrast * texture)
-    tint = np.array(kind.colour, np.float32) * np.exp(rng.normal(0, 0.10, 3)).astype(np.float32)
+    tint = np.array(kind.colour, np.float32) * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
     tint = tint + (np.array(kind.second, np.float32) - tint) * np.clip(0.5 * texture, 0, 1)[..., None]
     drawn = np.clip(tint * lit[..., None], 0, 1)
     picture[area] += mask[..., None] * (drawn - picture[area])

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
 
 from baselines.cli import main
 from baselines.coral.data import IGNORED, build_data
-from baselines.coral.model import CLASSES, CoralModule, build_network
+from baselines.coral.model import CLASSES, CoralModule, build_network, dice_loss
 from baselines.coral.records import Prediction
 from baselines.coral.samples import generate
 from baselines.coral.shapes import Shapes
@@ -82,6 +83,16 @@ def test_an_encoder_starts_from_a_local_file(tmp_path):
     network = build_network(ModelConfig(**SMALL, weights=str(path)))
     for one, other in zip(donor.segmenter.encoder.parameters(), network.segmenter.encoder.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("present", [range(14), (0, 3)])
+def test_the_dice_loss_is_that_of_the_library(present):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 14, 20, 24, generator=generator)
+    classes = torch.tensor(present)[torch.randint(0, len(present), (2, 20, 24), generator=generator)]
+    classes[:, :5] = IGNORED
+    expected = DiceLoss(MULTICLASS_MODE, ignore_index=IGNORED)(logits, classes) * 14 / len(present)  # it averages over all
+    torch.testing.assert_close(dice_loss(logits.log_softmax(1), classes), expected)
 
 
 def test_nothing_is_learnt_where_nothing_is_known(root):
