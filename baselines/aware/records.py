@@ -13,6 +13,7 @@ from baselines.aware.profiles import Profile, read_profiles
 from baselines.aware.task import SITUATIONS
 from baselines.core.files import JsonMember, Report, Tally, read_json_members, show_id, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
+from baselines.core.runs import Code
 
 # The names of LERVUP, the data set behind the campaign of 2021. Truths may have them, with a finding; runs may not.
 ALIASES = {
@@ -33,6 +34,21 @@ _NATIVE = (
     *(f"{kind}_{split}.json" for kind in ("predictions", "gt") for split in ("train", "val", "test")),
 )
 _LAYOUT = 'the layout of 2022 and 2023 is { "user": {"acc": 0.1, "bank": 0.2, "it": 0.3, "wait": 0.4}, … }'
+
+# What the reader finds beside what all readers do; of several severities the one that a release is held to.
+CODES: dict[str, Code] = {
+    "DATA-BOX-RANGE": Code(
+        Severity.WARNING, "a confidence or corner outside of 0 to 1, or a box without size; it is clipped", "car 1.2 0 0 1 1"
+    ),
+    "DATA-CONCEPT-UNRATED": Code(
+        Severity.WARNING, "detections of concepts without rating", "a concept that class_scores.json lacks"
+    ),
+    "DATA-DETECTION": Code(
+        Severity.WARNING, "a detection is not six fields with decimal points; it is left out", "car 0,9 0 0 1 1"
+    ),
+    "DATA-DUPLICATE-OBJECT": Code(Severity.WARNING, "a detection twice in an image; it counts once", "two equal lines"),
+    "DATA-EMPTY-RECORD": Code(Severity.INFO, "a user without detections", '"u1": {}'),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,10 @@ NOTE = (
 # Correlation of the situations in the truth of 2023 (acc, bank, it, wait).
 CORRELATION = np.array([[1.0, 0.77, 0.51, 0.13], [0.77, 1.0, 0.52, 0.08], [0.51, 0.52, 1.0, 0.15], [0.13, 0.08, 0.15, 1.0]])
 DEVIATION = np.array([0.57, 0.50, 0.48, 0.45])  # of the ratings of each situation
-SEEN = np.array([0.66, 0.55, 0.66, 0.70])  # correlation of a rating with what the photos show of it: no model gets beyond
+SEEN = np.array([0.65, 0.53, 0.65, 0.69])  # correlation of a rating with what the photos show of it: no model gets beyond
 # How much of a concept's own rating is what it does in a profile; the rest is noise.
-RATED = np.array([0.80, 0.60, 0.75, 0.03])
-TAIL = (2.0, 3.5)  # degrees of freedom and limit of what concepts suggest: few matter much, none alone
+RATED = np.array([0.65, 0.50, 0.65, 0.08])
+TAIL = (1.8, 3.5)  # degrees of freedom and limit of what concepts suggest: few matter much, none alone
 
 _Array = NDArray[np.float64]
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", np.uint8)

@@ -1,14 +1,16 @@
-"""The scores of the aware task (spec page metrics.md M5), and its trivial run."""
+"""The scores of the aware task (spec page metrics.md M5), its trivial run, ensembles of runs, and pictures."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from baselines.aware.records import Prediction, TruthSet, is_complete
+from baselines.aware import drawings
+from baselines.aware.records import Prediction, Sample, Split, TruthSet, is_complete
 from baselines.aware.task import SITUATIONS
 from baselines.core.metrics.correlation import pearson, spearman
 from baselines.core.results import Evaluation
@@ -106,3 +108,37 @@ def _noise(text: str) -> float:
     """Return a number from -1 to 1 that depends on the text alone."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / 2**47 - 1
+
+
+def combine(runs: Sequence[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """Return the run of an ensemble: the mean of each situation's z-scores over the runs, as their scales have no meaning.
+
+    Args:
+        runs: Predictions by user, of the same users.
+
+    >>> def run(a, b):
+    ...     return {name: Prediction(name, dict.fromkeys(SITUATIONS, value)) for name, value in (("a", a), ("b", b))}
+    >>> combine([run(0, 1), run(9, 5)])["a"].ratings["acc"]
+    0.0
+    """
+    names = list(runs[0])
+    scores = np.array([[[run[name].ratings[key] for key in SITUATIONS] for name in names] for run in runs], dtype=np.float64)
+    z = (scores - scores.mean(1, keepdims=True)) / np.maximum(scores.std(1, keepdims=True), np.finfo(np.float64).tiny)
+    return {
+        name: Prediction(name, dict(zip(SITUATIONS, row, strict=True)))
+        for name, row in zip(names, z.mean(0).tolist(), strict=True)
+    }
+
+
+def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> Image.Image:  # noqa: ARG001 (concepts have names)
+    """Draw why a user's photos are rated as predicted: the concepts that move each rating most. There are no pixels to show."""
+    return drawings.explanation(sample, prediction)
+
+
+def draw_run(
+    split: Split,
+    predictions: Mapping[str, Prediction],
+    classes: Mapping[int, str],  # noqa: ARG001 (concepts have names)
+) -> dict[str, Image.Image]:
+    """Draw predicted against true ratings, and the concepts that move ratings up and down over all users."""
+    return {"ratings": drawings.scatter(split, predictions), "concepts": drawings.concepts(predictions)}
