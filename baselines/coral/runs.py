@@ -63,7 +63,9 @@ CODES: dict[str, Code] = {
     "RUN-NO-FINAL-NEWLINE": LINE_CODES["RUN-NO-FINAL-NEWLINE"]._replace(severity=_ERROR),
     "RUN-NO-DETECTION": Code(_ERROR, "an image without any detection; a warning where images may be missing", "2018_0712_0001"),
     "RUN-TRAILING-SEPARATOR": Code(_ERROR, "nothing behind or between semicolons or commas", "2018_0712_0001;"),
-    "RUN-BLOCK": Code(_ERROR, "a block is not a substrate, one blank and detections", "c_sponge  0.5:9x9+0+0"),
+    "RUN-BLOCK": Code(
+        _ERROR, "a block is not a substrate, one blank and detections; or far too many blocks", "c_sponge  0.5:9x9+0+0"
+    ),
     "RUN-UNKNOWN-CLASS": Code(_ERROR, "the substrate is none of the 13", "sponge 0.5:9x9+0+0"),
     "RUN-DUPLICATE-CLASS": Code(_ERROR, "a substrate has two blocks in a line", "c_sponge 1:9x9+0+0;c_sponge 1:9x9+20+20"),
     "RUN-NO-CONFIDENCE": Code(_ERROR, "a detection without confidence and colon", "c_sponge 9x9+0+0"),
@@ -111,6 +113,7 @@ _HINTS: dict[Kind, str] = {
     "boxes": "write confidence:WIDTHxHEIGHT+XMIN+YMIN in whole pixels",
     "polygons": "write confidence:x1+y1+x2+y2+x3+y3 and so on in whole pixels",
 }
+_MOST_BLOCKS = 2 * len(SUBSTRATES)  # of a line that are looked at
 _LABELS = {name: label for label, name in SUBSTRATES.items()}
 
 
@@ -188,6 +191,12 @@ class _Judge:
         if not texts:
             hint = "add the best detection there is, whatever its confidence"
             self._tell(self.missing, "NO-DETECTION", "an image without any detection", "", hint)
+        if len(texts) > _MOST_BLOCKS:
+            what = f"{len(texts):,} blocks, though there are {len(SUBSTRATES)} substrates"
+            self._tell(
+                _ERROR, "BLOCK", what, "", f"write one of each; those behind the first {_MOST_BLOCKS} were not looked at"
+            )
+            del texts[_MOST_BLOCKS:]
         truth = self.truths.get(name)
         limits = np.array(IMAGE_SIZE if truth is None else (truth.width, truth.height), np.int64)
         blocks = [block for text in texts if not self.report.is_full() for block in self._blocks(text)]

@@ -121,6 +121,7 @@ PLANTED = [
     *whole("RUN-UNKNOWN-ID", *(GOOD + f"{name};{BOX}\n" for name in ("c", "A", "a.JPG", " a", "images/a.jpg", ""))),
     *one("RUN-NO-DETECTION", "a"),
     *one("RUN-TRAILING-SEPARATOR", "a;", f"a;{BOX};", f"a;;{BOX}", f"a;{BOX},", f"a;{BOX},,1:1x1+0+0", f"a;{BOX};;"),
+    *one("RUN-BLOCK", "a;" + ";".join(["c_sponge 1:1x1+0+0"] * 27), alone=False),
     *one("RUN-BLOCK", "a;c_sponge", f"a; {BOX}", f"a;{BOX} ", "a;c_sponge  1:1x1+0+0", "a;c_sponge 1:1x1+0+0 1:2x2+0+0"),
     *one("RUN-UNKNOWN-CLASS", "a;sponge 1:1x1+0+0", "a;C_SPONGE 1:1x1+0+0", "a;c_sponge\t 1:1x1+0+0", "a;0 1:1x1+0+0"),
     *one("RUN-DUPLICATE-CLASS", f"a;{BOX};c_soft_coral 1:1x1+0+0;{BOX}"),

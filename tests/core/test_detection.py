@@ -9,8 +9,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from baselines.core.metrics.detection import (
+    RECALL_POINTS,
     DetectionStatistics,
     ImageBoxes,
+    _least_hits,
     box_iou,
     match_boxes,
     match_images,
@@ -252,6 +254,13 @@ def test_equals_pycocotools_on_more_than_300_detections():
             "b": (boxes[:5], [1] * 5, boxes[:10], [1] * 10, scores[:10]),
         }
     )
+
+
+def test_recall_reaches_a_point_as_doubles_compare():
+    for truths in (*range(1, 400), 9_999, 123_457):
+        hits = np.arange(truths + 1)
+        expected = np.searchsorted(hits / truths, RECALL_POINTS)
+        assert np.array_equal(_least_hits(np.array([float(truths)]))[0], expected)
 
 
 def test_the_limit_is_per_class():

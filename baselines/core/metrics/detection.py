@@ -361,14 +361,23 @@ def interpolated_precision(
     ([0.5], [1.0])
     """
     precision = hits / (detections + EPSILON)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     average, recall = np.full(len(truths), np.nan), np.full(len(truths), np.nan)
-    for row in np.flatnonzero(truths):
-        recalls = hits[row] / truths[row]
-        first = np.searchsorted(recalls, RECALL_POINTS)  # the first place whose recall reaches the point
-        average[row] = envelope[row, first[first < len(recalls)]].sum() / len(RECALL_POINTS)
-        recall[row] = recalls[-1] if len(recalls) else 0.0
+    defined = np.flatnonzero(truths)
+    for row, least in zip(defined, _least_hits(truths[defined]), strict=True):
+        first = np.searchsorted(hits[row], least)  # the first place whose recall reaches each point
+        first = first[first < hits.shape[1]]
+        # The highest precision from each of these places on: that up to the next one, and then that of the next one on.
+        peaks = np.maximum.reduceat(precision[row], first) if len(first) else np.zeros(0)
+        average[row] = np.maximum.accumulate(peaks[::-1])[::-1].sum() / len(RECALL_POINTS)
+        recall[row] = hits[row, -1] / truths[row] if hits.shape[1] else 0.0
     return average, recall
+
+
+def _least_hits(truths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the least numbers of hits whose recall reaches each point, ``(R, 101)``, by COCO's comparison of doubles."""
+    hits = np.ceil(truths[:, None] * RECALL_POINTS)
+    hits -= (hits - 1) / truths[:, None] >= RECALL_POINTS  # where the product was rounded up beyond a whole number
+    return hits + (hits / truths[:, None] < RECALL_POINTS)
 
 
 def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
