@@ -102,10 +102,14 @@ def _configurations(task: str | None, overrides: Sequence[str]) -> list[Config]:
         if task:
             raise UsageError("give a task or experiment=NAME, not both")
         return [compose(overrides)]
-    tasks = [task] if task else [name for name, card in all_tasks().items() if card.state == "baseline"]
-    for name in tasks:
-        get_task(name).module("model")  # says so if there is no such task, or no baseline
-    return [compose([f"experiment={name.replace('-', '_')}", *overrides]) for name in tasks]
+    cards = [
+        card for card in all_tasks().values() if (task in (card.id, card.experiment) if task else card.state == "baseline")
+    ]
+    for card in cards or [get_task(str(task))]:
+        card.module("model")  # says so if there is no such task, or no baseline
+    return [
+        compose([f"experiment={experiment}", *overrides]) for experiment in dict.fromkeys(card.experiment for card in cards)
+    ]
 
 
 # ---- the training step
