@@ -220,6 +220,11 @@ class CaptionerModule(TextModule):
         super().__init__(config, task, Captioner(encoder, options.dropout, decoder))
 
     @property
+    def is_validating(self) -> bool:
+        """Whether this is a validation while training: it searches with beams, which is fastest, whatever the decoding is."""
+        return self._trainer is not None and self.trainer.validating
+
+    @property
     def captioner(self) -> Captioner:
         """The network in use."""
         return cast("Captioner", self.active)
@@ -277,7 +282,7 @@ class CaptionerModule(TextModule):
         """Search for texts, or draw them, in float32 whatever the precision of training: the images beside must not matter."""
         with torch.autocast(self.device.type, enabled=False):
             images = self.images(batch)
-            if self.options.decoding == "beam":
+            if self.options.decoding == "beam" or self.is_validating:
                 return [self._distinct(found) for found in self.captioner.search(images, self.options, self.task.count)]
             return [self._choose(found) for found in self.captioner.sample(images, batch["ids"], self.options)]
 
@@ -294,8 +299,10 @@ class CaptionerModule(TextModule):
         chosen = best_set(references.distinct, references, self.task.count)
         if self.options.decoding == "risk":
             return [drawn[cleaned.index(references.distinct[index])] for index in chosen]
+        counts = Counter(word for text in cleaned for word in set(text))
+        words = sorted(word for word, count in counts.items() if count > 1)  # what is drawn once is mostly chance
         surfaces = surface_words(drawn)
-        return [" ".join(surfaces[word] for word in climb(references.distinct[chosen[0]], references, sorted(surfaces)))]
+        return [" ".join(surfaces[word] for word in climb(references.distinct[chosen[0]], references, words))]
 
     @override
     def predict_step(self, batch: Any, batch_idx: int) -> list[Any]:

@@ -17,6 +17,7 @@ from baselines.core.results import Evaluation
 from baselines.core.statistics import Weights, resample_means
 from baselines.medical.caption.records import CONCEPTS, Prediction, Sample, TruthSet, concept_number
 from baselines.medical.drawings import word_maps
+from baselines.medical.language import constant_caption
 
 PANEL_SIDE = 400  # longer side of the image in a picture, in pixels
 TEXT_SIZE, TEXT_WIDTH, TEXT_COLUMNS = 14, 460, 58  # of the text beside it; columns are the characters that fit
@@ -95,10 +96,11 @@ def _units(truth_set: TruthSet, predictions: Mapping[str, Prediction]) -> tuple[
 
 
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:
-    """Predict for every image what most training images have: what a run scores that looks at no image.
+    """Predict the same for every image: what a run scores that looks at no image.
 
-    These are the most frequent concepts, as many as a training image has on average; or the most frequent words of captions, as
-    many as an average caption has, the most frequent first. Of equally frequent ones the first in the alphabet is taken.
+    These are the concepts that most training images have, as many as a training image has on average, of equally frequent ones
+    the first in the alphabet; or the caption of the highest expected BLEU over the training captions that a search finds
+    (:func:`baselines.medical.language.constant_caption`), a list of frequent words.
 
     Args:
         train: The truths to count.
@@ -108,7 +110,8 @@ def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction
     if test.task == CONCEPTS:
         concepts = tuple(_most_frequent(concept_set(truth.concepts) for truth in truths))
         return {name: Prediction(name, concepts=concepts) for name in test.truths}
-    caption = " ".join(_most_frequent(frozenset(content_words(truth.caption)) for truth in truths))
+    captions = [truth.caption for truth in truths if content_words(truth.caption)]
+    caption = constant_caption(captions) if captions else ""
     return {name: Prediction(name, caption=caption) for name in test.truths}
 
 

@@ -16,6 +16,7 @@ from baselines.core.metrics.text import BleuScores, best_bleu, clean
 from baselines.core.results import Evaluation
 from baselines.core.statistics import resample_means
 from baselines.medical.drawings import word_maps
+from baselines.medical.language import constant_questions
 from baselines.medical.vqa.records import Prediction, Sample, Truth, TruthSet
 from baselines.medical.vqa.runs import MAX_QUESTIONS
 
@@ -77,18 +78,22 @@ def _warnings(predictions: Iterable[Prediction]) -> tuple[str, ...]:
 
 
 def trivial_predictions(train: TruthSet, test: TruthSet) -> dict[str, Prediction]:
-    """Predict the most frequent answer, or the most frequent questions, for every image: what looks at no image scores.
+    """Predict the most frequent answer for every image, or the questions of the highest expected BLEU: what looks at no image.
 
     Args:
         train: The truths to count.
         test: The images to predict; their texts are not looked at.
 
     Returns:
-        One answer, or at most ``MAX_QUESTIONS`` questions, the same for all; of equally frequent ones the first by alphabet.
+        One answer, of equally frequent ones the first by alphabet; or at most ``MAX_QUESTIONS`` questions
+        (:func:`baselines.medical.language.constant_questions`). They are the same for all images.
     """
-    counts = Counter(text for truth in train.truths.values() for text in truth.texts)
-    ranked = sorted(counts, key=lambda text: (-counts[text], text))
-    texts = tuple(ranked[: 1 if test.task == "vqa" else MAX_QUESTIONS])
+    truths = train.truths.values()
+    if test.task == "vqg":
+        texts = tuple(constant_questions([truth.texts for truth in truths], MAX_QUESTIONS))
+    else:
+        counts = Counter(text for truth in truths for text in truth.texts)
+        texts = tuple(sorted(counts, key=lambda text: (-counts[text], text))[:1])
     return {name: Prediction(name, texts) for name in test.truths} if texts else {}
 
 
