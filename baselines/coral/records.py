@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +25,7 @@ from baselines.coral.archive import (
 from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
 from baselines.core.runs import Code
 
 MAX_LINES = 200_000  # of a file: ten times those of the largest that is known
@@ -218,8 +217,7 @@ def _lines_of(truth: Truth, truth_set: TruthSet) -> Iterator[str]:
 def nearest_substrate(name: str) -> str:
     """Say which substrate a wrong name may mean."""
     plain = name.strip().lower()[:100]
-    near = difflib.get_close_matches(plain if plain.startswith("c_") else f"c_{plain}", _LABELS, n=1)
-    return f"did you mean {near[0]}?" if near else "the substrates are " + ", ".join(_LABELS)
+    return nearest(plain if plain.startswith("c_") else f"c_{plain}", _LABELS, "the substrates are")
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

@@ -35,6 +35,12 @@ _CLASS_METRICS = (
     Metric("iou", "pixels of a substrate in both truth and run over those in either"),
     Metric("ap50", "average precision of a substrate at IoU 0.5"),
 )
+_FILES = (  # under these or other names: the reader knows them by content
+    "coral/training_set_2021_02_04/training_set_task_2_2021_02_04.csv",
+    "coral/training_set_2021_02_04/annotations_boxes_training.csv",
+    "coral/training_set_2021_02_04/*/*.JPG",
+    "coral/test_set_2021_05_11/*/*.JPG",
+)
 _EXAMPLE_IDS = ("2018_0712_000000_001", "2018_0712_000000_002")
 
 CARDS = (
@@ -51,6 +57,7 @@ CARDS = (
         secondary="recall50",
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,
+        files=_FILES,
         example_ids=_EXAMPLE_IDS,
         example_truth=(
             "2018_0712_000000_001 0 c_algae_macro_or_leaves 1 1008 756 3024 2268\n"
@@ -73,6 +80,7 @@ CARDS = (
         secondary="recall50",
         class_metrics=_CLASS_METRICS,
         classes=SUBSTRATES,
+        files=_FILES,
         example_ids=_EXAMPLE_IDS,
         example_truth=(
             "2018_0712_000000_001 0 c_algae_macro_or_leaves 1 1008 756 1008 2268 3024 2268 3024 756\n"
