@@ -47,6 +47,11 @@ def _names_a_run(override: str) -> bool:
     return key not in NEUTRAL_KEYS | {"experiment"} and not key.startswith(("hydra.", "hydra/"))
 
 
+def run_folder(config: Config, overrides: Iterable[str]) -> Path:
+    """Return the folder of a run, named by its overrides."""
+    return Path(config.runs_dir) / config.task / config.experiment / run_name(overrides)
+
+
 def cache_dir(config: Config) -> Path:
     """Return the folder of prepared copies of the data."""
     return Path(config.data.cache_dir) if config.data.cache_dir else Path(config.runs_dir) / "cache"

@@ -14,8 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -37,15 +39,16 @@ from baselines.core.files import write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
 from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
+from baselines.training.arrays import ArrayCache, cached_arrays, measured, original_arrays
 from baselines.training.cache import Picture
 from baselines.training.callbacks import Journal, Status
 from baselines.training.checkpoints import git_revision
+from baselines.training.compose import compose
 from baselines.training.data import BaselineDataModule
 from baselines.training.loop import build, make_trainer
-from baselines.training.compose import compose
 from baselines.training.module import lr_factor, make_optimizer, update_average
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "albumentations", "pillow")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "albumentations", "pillow", "monai", "nibabel")
 EXTRA_STEPS = 3  # of the plain loop after the rounds: one to count operations, the others to time kernels
 # Dense bfloat16 FLOP/s by the name CUDA gives, from NVIDIA's data sheets; those that quote sparse figures are halved.
 PEAK_FLOPS = {
@@ -291,9 +294,10 @@ def kernel_seconds(loop: PlainLoop, steps: int) -> float:
 
 
 def measure_data(config: Config, plan: Plan | None = None) -> dict[str, Any]:
-    """Compare the training loader on cached pictures with one that decodes the original files at each access.
+    """Compare the training loader on cached pictures or arrays with one that prepares the original files at each access.
 
-    Augmentation, batches and loader processes are the same. Filling the cache isn't counted.
+    Augmentation, batches and loader processes are the same. Filling the cache doesn't count; that of arrays, which are slow to
+    prepare, is measured by itself, into an empty folder.
 
     Args:
         config: The recipe; ``max_steps`` is replaced.
@@ -301,25 +305,60 @@ def measure_data(config: Config, plan: Plan | None = None) -> dict[str, Any]:
 
     Returns:
         ``cached`` and ``decoding``, each with the median ``samples_per_second``; the ``ratio`` of the two and its
-        ``quartiles`` over the rounds.
+        ``quartiles`` over the rounds; and of arrays ``filling``: the ``items`` prepared, ``items_per_minute``, and
+        ``peak_bytes``, the most memory that a process took.
 
     Raises:
         InvalidInput: If the data can't be used.
-        UsageError: If the task keeps no cache of pictures.
+        UsageError: If the task keeps no cache.
     """
-    plan, workers = plan or Plan(), config.data.workers
+    module = get_task(config.task).module("data")
+    if hasattr(module, "cached_pictures"):
+        return _compare_loaders(config, module, "cached_pictures", OriginalPictures.in_place_of_cache, plan or Plan())
+    if not hasattr(module, "cached_arrays"):
+        raise UsageError(f"task {config.task} keeps no cache of pictures or arrays: there is nothing to compare")
+    filling = Filling()
+    with tempfile.TemporaryDirectory() as folder:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, cache_dir=folder))
+        with patch.object(module, "cached_arrays", filling):
+            _build(config)
+        compared = _compare_loaders(config, module, "cached_arrays", original_arrays, plan or Plan(warmup=2, rounds=4))
+    return compared | {"filling": filling.figures()}
+
+
+class Filling:
+    """Takes the place of :func:`~baselines.training.arrays.cached_arrays`, and measures what it does."""
+
+    def __init__(self) -> None:
+        self.items, self.seconds, self.peak = 0, 0.0, 0
+
+    def __call__(self, root: Path, items: Any, recipe: str, prepare: Any, **options: Any) -> ArrayCache:
+        """Fill a cache."""
+        start = time.perf_counter()
+        arrays = cached_arrays(root, items, recipe, partial(measured, prepare), **options)
+        self.seconds += time.perf_counter() - start
+        self.items += len(items)
+        self.peak = max([self.peak, *(facts.get("peak_bytes") or 0 for facts in arrays.facts.values())])
+        return arrays
+
+    def figures(self) -> dict[str, Any]:
+        """Return what was measured; the memory is ``None`` where the system doesn't say it."""
+        return {"items": self.items, "items_per_minute": 60 * self.items / self.seconds, "peak_bytes": self.peak or None}
+
+
+def _compare_loaders(config: Config, module: ModuleType, cache: str, original: Any, plan: Plan) -> dict[str, Any]:
+    """Compare the loader of a task's data module with one where ``original`` takes the place of its cache."""
+    workers = config.data.workers
     # What a loader prepared while it was not its turn is thrown away: twice the two batches that each process is ahead.
     block, ahead = max(plan.block, 4 * workers), 4 * workers
     steps = plan.warmup + plan.rounds * (ahead + block)
     config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, max_steps=steps, accumulate=1))
-    module = get_task(config.task).module("data")
-    if not hasattr(module, "cached_pictures"):
-        raise UsageError(f"task {config.task} keeps no cache of pictures: there is nothing to compare")
     data, _ = _build(config)
     data.prepare_data()
     loaders: list[DataLoader[Any]] = [data.train_dataloader()]
-    with patch.object(module, "cached_pictures", OriginalPictures.in_place_of_cache):
-        loaders.append(data.train_dataloader())
+    with patch.object(module, cache, original):
+        other, _ = _build(config)
+        loaders.append(other.train_dataloader())
     sides = [iter(loader) for loader in loaders]
     seconds: tuple[list[float], list[float]] = ([], [])
     for side in sides:
@@ -430,3 +469,8 @@ def _data_rows(figures: Mapping[str, Any], ratio: str) -> Iterable[tuple[str, st
     for side in ("cached", "decoding"):
         yield side, f"{figures[side]['samples_per_second']:.1f} samples/s"
     yield "samples/s, cached / decoding", ratio
+    if "filling" in figures:
+        filling = figures["filling"]
+        yield "filling the cache", f"{filling['items_per_minute']:.1f} items/min, {filling['items']} items"
+        if filling["peak_bytes"]:
+            yield "most memory of a process", f"{filling['peak_bytes'] / 2**20:.0f} MiB"

@@ -167,7 +167,7 @@ def fetch(args: argparse.Namespace) -> int:
         InvalidInput: If there is no such experiment, or no network.
         UsageError: If downloads are forbidden by the environment.
     """
-    from baselines.training.main import compose
+    from baselines.training.compose import compose
 
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         raise UsageError("HF_HUB_OFFLINE is set, which forbids downloads: unset it for `imageclef fetch`")

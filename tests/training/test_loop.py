@@ -21,8 +21,8 @@ from baselines.training.predict import predict
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
-FILES = """log.txt best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json split.json
-    status.json truth.json .lock"""
+FILES = """log.txt best.ckpt card.json config.yaml last.ckpt metrics.csv model.safetensors pictures run.csv scores.json
+    split.json status.json truth.json .lock"""
 
 
 def finding(caught):

@@ -4,7 +4,7 @@ import pytest
 
 from baselines.core.findings import InvalidInput
 from baselines.core.paths import conf_dir
-from baselines.training.main import compose
+from baselines.training.compose import compose
 
 
 def options(group):

@@ -1,0 +1,175 @@
+"""Sweeps on a real Slurm of one node: queue, failure, preemption, time limit, a drained node."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = Path(__file__).parent / "toy"
+SCRIPT = ROOT / "scripts" / "local_slurm.sh"
+LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """A Slurm that is up; started here, and stopped, where none was."""
+    if subprocess.run([SCRIPT, "status"], capture_output=True, check=False).returncode == 0:
+        yield
+        return
+    started = subprocess.run([SCRIPT, "start"], capture_output=True, text=True, check=False)
+    if started.returncode:
+        pytest.skip(f"Slurm can't be started here: {started.stderr.strip()[-300:]}")
+    yield
+    subprocess.run([SCRIPT, "stop"], capture_output=True, check=False)
+
+
+def start(folder, points, *overrides):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
+    for name in [name for name in environment if name.startswith("SLURM_")]:
+        del environment[name]
+    line = [
+        sys.executable,
+        "-m",
+        "baselines",
+        "train",
+        "--config-dir",
+        str(TOY / "conf"),
+        "experiment=toy",
+        f"data.root={points}",
+    ]
+    line += ["hydra/launcher=slurm", "hydra.launcher.mem_gb=1", *overrides]
+    return subprocess.Popen(line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def statuses(folder):
+    return [json.loads(path.read_text()) for path in folder.glob("runs/toy/toy/*/status.json")]
+
+
+def run_file(folder):
+    (found,) = folder.glob("runs/toy/toy/*/run.csv")
+    return found.read_text()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+    return value
+
+
+def queue(*fields):
+    listed = subprocess.run(["squeue", "-h", "-o", " ".join(fields)], capture_output=True, text=True, check=True)
+    return [line.split() for line in listed.stdout.splitlines()]
+
+
+def control(*arguments):
+    subprocess.run(["scontrol", *arguments], check=True, capture_output=True)
+
+
+def start_again_now(job):
+    """Start a requeued job, which Slurm holds back for two minutes."""
+    wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
+    control("update", f"jobid={job}", "starttime=now")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(slurm, points, tmp_path_factory):
+    """The run file of the long run, carried out in this process's Slurm without interruption."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    code, _, err = finish(start(folder, points, *LONG))
+    assert code == 0, err
+    assert len(statuses(folder)) == 1
+    return run_file(folder)
+
+
+def test_a_sweep_of_four_jobs_one_of_them_failing(slurm, points, tmp_path):
+    sweep = ("seed=1,2", "init_from=null,/nothing", "trainer.max_steps=8")
+    code, out, err = finish(start(tmp_path, points, *sweep, "-m"))
+    assert code == 1
+    assert sorted(status["state"] for status in statuses(tmp_path)) == ["failed", "failed", "finished", "finished"]
+    assert "2 of 4 runs are finished" in out
+    assert err.count("WEIGHTS-MISSING") >= 2
+    failed = next(path for path in tmp_path.glob("runs/toy/toy/*nothing*/log.txt"))
+    assert "WEIGHTS-MISSING" in failed.read_text()
+    assert all(status["job"] for status in statuses(tmp_path))
+    # The same command again: what is finished is not even queued, what failed is tried again.
+    code, out, _ = finish(start(tmp_path, points, *sweep, "-m"))
+    assert code == 1
+    assert sorted(status["attempt"] for status in statuses(tmp_path)) == [1, 1, 2, 2]
+
+
+def test_a_preempted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, uninterrupted):
+    sweep = start(tmp_path, points, *LONG)
+    wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
+    ((job,),) = queue("%A")
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    start_again_now(job)
+    code, _, err = finish(sweep)
+    assert code == 0, err
+    assert run_file(tmp_path) == uninterrupted
+    (status,) = statuses(tmp_path)
+    assert status["attempt"] == 2
+    assert len(list(tmp_path.glob("runs/toy/toy/*/last.ckpt"))) == 1
+
+
+def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp_path, uninterrupted):
+    # Slurm counts in minutes, and the signal comes ahead of the limit: here nearly the whole minute.
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
+    sweep = start(tmp_path, points, *LONG, *limit)
+    ((job,),) = wait_for(lambda: queue("%A"))
+    code = None
+    while code is None:
+        if [job, "PENDING"] in queue("%A", "%T") and any(status["attempt"] for status in statuses(tmp_path)):
+            control("update", f"jobid={job}", "starttime=now")
+        try:
+            code, _, err = finish_within(sweep, 1)
+        except subprocess.TimeoutExpired:
+            continue
+    assert code == 0, err
+    assert run_file(tmp_path) == uninterrupted
+    assert statuses(tmp_path)[0]["attempt"] >= 2
+
+
+def finish_within(process, seconds):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def test_a_drained_node_holds_the_job_until_it_is_resumed(slurm, points, tmp_path):
+    node = f"nodename={platform.node().partition('.')[0]}"
+    control("update", node, "state=drain", "reason=test")
+    try:
+        sweep = start(tmp_path, points, "trainer.max_steps=8")
+        wait_for(lambda: queue("%T") == [["PENDING"]])
+        assert not statuses(tmp_path)
+    finally:
+        control("update", node, "state=resume")
+    assert finish(sweep)[0] == 0
+    assert statuses(tmp_path)[0]["state"] == "finished"
+
+
+def test_two_processes_of_a_job_predict_everything_once(slurm, points, tmp_path):
+    code, _, err = finish(start(tmp_path, points, "trainer.max_steps=8", "trainer.devices=2"))
+    assert code == 0, err
+    assert [line[:3] for line in run_file(tmp_path).splitlines()] == [f"p{index}" for index in range(40, 53)]
+
+
+def test_jobs_of_one_sweep_want_the_same_resources(slurm, points, tmp_path):
+    code, _, err = finish(start(tmp_path, points, "trainer.devices=1,2", "-m"))
+    assert code == 1
+    assert "SWEEP-RESOURCES" in err
+    assert not (tmp_path / "runs").exists()
