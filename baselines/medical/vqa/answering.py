@@ -28,30 +28,30 @@ from baselines.training.module import BaselineModule
 from baselines.training.weights import PRETRAINED, timm_backbone
 
 IMPOSSIBLE = -1e4  # score of an answer that doesn't fit the question; finite, so that 0 times it is 0
-TEXT = "text."  # what the names of the text encoder's weights begin with
 
 
-def build_network(config: Config, data: VqaData) -> FusionNetwork:
-    """Return the network of a configuration, for the answers of the data.
+def build_fusion(config: Config, data: VqaData, answers: int) -> FusionNetwork:
+    """Return the network that fuses image and question.
 
     Where a trained model only predicts, the question encoder is a stand-in: that of the model comes with its weights.
+
+    Args:
+        config: The run's configuration.
+        data: The data module, for the training questions.
+        answers: Number of answers to classify; 0 makes no classifier.
 
     Raises:
         InvalidInput: If weights can't be had, or the configuration's numbers don't fit together.
     """
     model = config.model
     assert isinstance(model, ModelConfig)
-    if not len(data.answers):
-        hint = "an answer needs a letter or digit"
-        raise invalid("DATA-EMPTY", "there is no answer to learn", file=config.data.root, hint=hint)
     backbone = _image_encoder(config, model) if model.inputs != "question" else None
     try:
-        text = _question_encoder(config, model, data) if model.inputs != "image" else None
-        network = FusionNetwork(
+        return FusionNetwork(
             backbone,
-            text,
+            _question_encoder(config, model, data) if model.inputs != "image" else None,
             channels=0 if backbone is None else cast("Any", backbone).feature_info.channels()[-1],
-            answers=len(data.answers),
+            answers=answers,
             width=model.width,
             layers=model.layers,
             heads=model.heads,
@@ -59,8 +59,16 @@ def build_network(config: Config, data: VqaData) -> FusionNetwork:
         )
     except ValueError as error:
         raise invalid("CONFIG-VALUE", f"model.width and model.heads don't fit: {error}", value=model.width) from error
-    # What training has seen of the answers; a file of weights brings its own.
+
+
+def _build_classifier(config: Config, data: VqaData) -> FusionNetwork:
+    """Return the network that classifies over the answers of the data, with tables of what training has seen of them."""
+    if not len(data.answers):
+        hint = "an answer needs a letter or digit"
+        raise invalid("DATA-EMPTY", "there is no answer to learn", file=config.data.root, hint=hint)
+    network = build_fusion(config, data, len(data.answers))
     shape = (len(FORMS), len(MODALITIES), len(data.answers))
+    # They are of the training data, which prediction hasn't: a file of weights brings them.
     network.register_buffer("answer_counts", torch.zeros(shape, dtype=torch.int64))
     network.register_buffer("form_fits", torch.ones(shape[0], shape[2], dtype=torch.bool))
     network.register_buffer("modality_fits", torch.ones(shape[1], shape[2], dtype=torch.bool))
@@ -90,7 +98,61 @@ def _question_encoder(config: Config, model: ModelConfig, data: VqaData) -> Text
     return small_encoder(questions, model.width, model.question_layers, model.heads, model.dropout)
 
 
-class AnsweringModule(BaselineModule):
+class VqaModule(BaselineModule):
+    """What the modules that answer have in common: accuracy as the validation metric, and a question encoder from a file.
+
+    A subclass sets :attr:`prefix`, and gives the network that fuses image and question as :attr:`fusion`.
+
+    Args:
+        config: The run's configuration.
+        network: The network.
+
+    Attributes:
+        prefix: What the names of the fusion's weights begin with.
+    """
+
+    prefix = ""
+
+    def __init__(self, config: Config, network: nn.Module) -> None:
+        super().__init__(config, network)
+        assert isinstance(config.model, ModelConfig)
+        self.model = config.model
+        self._sums = torch.zeros(2, dtype=torch.float64)  # right answers, answers
+
+    def fusion_of(self, network: nn.Module) -> FusionNetwork:
+        """Return the part of a network that fuses image and question."""
+        raise NotImplementedError
+
+    @override
+    def fit_shapes(self, weights: Mapping[str, Tensor]) -> None:
+        """Build the question encoder that a file describes, where it isn't the own one."""
+        fusion, start = self.fusion_of(self.network), f"{self.prefix}text."
+        if fusion.text is None:
+            return
+        described = {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
+        own = {name: fusion.text.get_buffer(name).cpu() for name in ("architecture", "tokenizer_json")}
+        if not all(name in described and tensor.equal(described[name]) for name, tensor in own.items()):
+            fusion.attach(described_encoder(described, Path("model.safetensors")))
+
+    @override
+    def reset_validation(self) -> None:
+        """Forget all counts."""
+        self._sums.zero_()
+
+    @override
+    def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
+        """Count a batch's right answers."""
+        right = sum(matches(found.texts[0], texts) for found, texts in zip(predictions, batch["texts"], strict=True))
+        self._sums += torch.tensor([right, len(predictions)], dtype=torch.float64)
+
+    @override
+    def compute_validation(self) -> dict[str, float]:
+        """Return ``accuracy`` as the scorer computes it."""
+        right, count = self.sum_over_processes(self._sums).tolist()
+        return {"accuracy": right / count if count else 0.0}
+
+
+class AnsweringModule(VqaModule):
     """Trains the fusion network to choose among the training answers.
 
     Answers that don't have the form that the question wants (yes or no, or anything else) are never chosen. Where the best
@@ -106,21 +168,23 @@ class AnsweringModule(BaselineModule):
     """
 
     # What depends on the answers, and on the words of the training questions.
-    class_dependent = ("head.", "answer_counts", "form_fits", "modality_fits", TEXT)
+    class_dependent = ("head.", "answer_counts", "form_fits", "modality_fits", "text.")
 
     def __init__(self, config: Config, data: VqaData) -> None:
-        super().__init__(config, build_network(config, data))
-        assert isinstance(config.model, ModelConfig)
-        self.model = config.model
+        super().__init__(config, _build_classifier(config, data))
         self.answers = data.answers
         self._truths = () if data.predicts_only else tuple(data.train_truths())
-        self._sums = torch.zeros(2, dtype=torch.float64)  # right answers, answers
         self._describe()
 
     @property
     def fusion(self) -> FusionNetwork:
         """The network in use."""
-        return cast("FusionNetwork", self.active)
+        return self.fusion_of(self.active)
+
+    @override
+    def fusion_of(self, network: nn.Module) -> FusionNetwork:
+        """Return the network itself."""
+        return cast("FusionNetwork", network)
 
     @override
     def setup(self, stage: str) -> None:
@@ -136,17 +200,6 @@ class AnsweringModule(BaselineModule):
             for name, table in tables.items():
                 if name == "answer_counts" or self.model.inputs != "image":
                     self.network.get_buffer(name).copy_(torch.from_numpy(table))
-
-    @override
-    def fit_shapes(self, weights: Mapping[str, Tensor]) -> None:
-        """Build the question encoder that a file describes, where it isn't the own one."""
-        network = cast("FusionNetwork", self.network)
-        if network.text is None:
-            return
-        described = {name.removeprefix(TEXT): tensor for name, tensor in weights.items() if name.startswith(TEXT)}
-        own = {name: network.text.get_buffer(name).cpu() for name in ("architecture", "tokenizer_json")}
-        if not all(name in described and tensor.equal(described[name]) for name, tensor in own.items()):
-            network.attach(described_encoder(described, Path("model.safetensors")))
 
     # ---- training
 
@@ -228,25 +281,6 @@ class AnsweringModule(BaselineModule):
             return [0] * len(questions), [0] * len(questions)
         kinds = [kind_of(question) for question in questions]
         return [kind.form for kind in kinds], [kind.modality for kind in kinds]
-
-    # ---- validation
-
-    @override
-    def reset_validation(self) -> None:
-        """Forget all counts."""
-        self._sums.zero_()
-
-    @override
-    def update_validation(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
-        """Count a batch's right answers."""
-        right = sum(matches(found.texts[0], texts) for found, texts in zip(predictions, batch["texts"], strict=True))
-        self._sums += torch.tensor([right, len(predictions)], dtype=torch.float64)
-
-    @override
-    def compute_validation(self) -> dict[str, float]:
-        """Return ``accuracy`` as the scorer computes it."""
-        right, count = self.sum_over_processes(self._sums).tolist()
-        return {"accuracy": right / count if count else 0.0}
 
     # ---- pictures
 

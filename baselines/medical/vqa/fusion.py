@@ -23,7 +23,7 @@ class FusionNetwork(nn.Module):
         backbone: Image network that returns a list of features, of which the last is used; ``None`` doesn't look at the image.
         text: Question encoder; ``None`` doesn't look at the question.
         channels: Channels of the backbone's features.
-        answers: Number of answers.
+        answers: Number of answers to classify; 0 makes no classifier, for what uses :meth:`fuse` alone.
         width: Length of the vectors that are fused.
         layers: Layers of attention.
         heads: Attention heads of a layer.
@@ -60,7 +60,7 @@ class FusionNetwork(nn.Module):
         self.layers = nn.ModuleList(
             kind(width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True) for _ in range(layers)
         )
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, answers))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, answers)) if answers else None
 
     def forward(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Return the scores of the answers, ``(B, answers) float``, for images ``(B, 3, H, W) float`` and B questions."""
@@ -80,6 +80,11 @@ class FusionNetwork(nn.Module):
 
     def scores(self, features: Tensor | None, questions: Sequence[str]) -> Tensor:
         """Return the scores of the answers ``(B, answers)`` for features of images, as :meth:`features` returns them."""
+        assert self.head is not None
+        return self.head(self.fuse(features, questions)[0])
+
+    def fuse(self, features: Tensor | None, questions: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Return what the answer's token has become, ``(B, width)``, and the cells of the image, ``(B, h * w, width)``."""
         tokens = self.answer.expand(len(questions), 1, -1)
         padding = torch.zeros(len(questions), 1, dtype=torch.bool, device=tokens.device)
         cells = None
@@ -99,4 +104,4 @@ class FusionNetwork(nn.Module):
                 tokens = layer(tokens, src_key_padding_mask=padding)
             else:
                 tokens = layer(tokens, cells, tgt_key_padding_mask=padding)
-        return self.head(tokens[:, 0])
+        return tokens[:, 0], cells

@@ -58,8 +58,8 @@ class ModelConfig(config.ModelConfig):
     """The network.
 
     Attributes:
-        name: ``fusion`` chooses among the training answers (``vqa``); ``captioner``, ``retrieval``, ``words`` and ``constant``
-            write questions (``vqg``, see :mod:`baselines.medical.texts`).
+        name: ``fusion`` chooses among the training answers, ``generative`` writes any (``vqa``); ``captioner``, ``retrieval``,
+            ``words`` and ``constant`` write questions (``vqg``, see :mod:`baselines.medical.texts`).
         backbone: Name of a timm backbone for the image.
         level: Which of the backbone's feature maps is attended to: 1 is the last, 2 the one before it, with more
             and smaller cells.
@@ -71,7 +71,8 @@ class ModelConfig(config.ModelConfig):
         layers: Layers of cross-attention between question and image.
         heads: Attention heads of a layer.
         dropout: Dropout of the fusion and before the classifier.
-        label_smoothing: Share of the target that is spread over all answers that fit the question's form.
+        label_smoothing: Share of the target that is spread over all answers that fit the question's form (this and what follows
+            but for ``text``: ``fusion`` alone).
         mixup: Parameter of the Beta distribution that two images of a batch and their answers are mixed with; 0 mixes none.
         balance: How far rare answers are preferred: the share of the answers' log frequencies that the training adds to the
             scores and the prediction doesn't; 0 keeps the frequencies of training, 1 takes all answers for equally frequent.
@@ -81,7 +82,7 @@ class ModelConfig(config.ModelConfig):
         text: How texts are modelled and decoded where they are generated; see :class:`TextConfig`.
     """
 
-    name: Literal["fusion", "captioner", "retrieval", "words", "constant"] = "fusion"
+    name: Literal["fusion", "generative", "captioner", "retrieval", "words", "constant"] = "fusion"
     backbone: str = "resnet50"
     level: Annotated[int, Range(1, 3)] = 1
     question_encoder: str | None = None

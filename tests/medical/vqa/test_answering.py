@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from baselines.core.config import Config, OptimizerConfig, TrainerConfig
 from baselines.core.findings import InvalidInput
+from baselines.medical.options import TextConfig
 from baselines.medical.vqa.answering import AnsweringModule
 from baselines.medical.vqa.data import Images, collate
+from baselines.medical.vqa.generating import GeneratingModule
 from baselines.medical.vqa.model import pretrained_weights
 from baselines.medical.vqa.questions import AnswerVocabulary
 from baselines.medical.vqa.records import Sample, Truth
@@ -83,7 +85,8 @@ def data(**changes):
 
 def build(**model):
     torch.manual_seed(0)
-    return AnsweringModule(config(**model), data())
+    kind = GeneratingModule if model.get("name") == "generative" else AnsweringModule
+    return kind(config(**model), data())
 
 
 def batch(samples=SAMPLES):
@@ -258,6 +261,31 @@ def test_a_model_with_a_published_question_encoder_predicts_without_it(tmp_path)
     )
 
 
+WRITER = {"name": "generative", "text": TextConfig(width=32, layers=1, heads=4, dropout=0.0, label_smoothing=0.0, beams=2)}
+
+
+def test_answers_are_written_word_by_word_and_a_file_brings_all_that_this_needs():
+    module = build(**WRITER)
+    train(module, 120)
+    assert answers_of(module) == TRUE
+    asked = [replace(sample, question=WHERE) for sample in SAMPLES]
+    assert answers_of(module, asked)[1] == "left"
+    assert answers_of(module, SAMPLES[3:4]) == TRUE[3:4]  # whatever lies beside it in a batch
+    again = GeneratingModule(config(**WRITER), data(predicts_only=True, train_truths=None))
+    restore_inference(again, module.network.state_dict(), Path("x"))
+    assert answers_of(again.eval()) == TRUE
+
+
+@pytest.mark.parametrize("inputs", ["image", "question"])
+def test_written_answers_come_from_the_input_that_is_there(inputs):
+    module = build(**WRITER, inputs=inputs).eval()
+    images, questions = torch.rand(2, 3, SIDE, SIDE), ["what is abnormal in the ct scan?"] * 2
+    with torch.no_grad():
+        base = module.network.memory(images, questions)
+        assert torch.allclose(module.network.memory(1 - images, questions), base) == (inputs == "question")
+        assert torch.allclose(module.network.memory(images, ["is this a normal mri?"] * 2), base) == (inputs == "image")
+
+
 def test_training_that_starts_from_another_run_counts_its_own_answers():
     module = build()
     module.network.answer_counts.fill_(9)
@@ -330,6 +358,7 @@ def test_without_an_answer_there_is_nothing_to_learn():
         ({"question_encoder": "org/name"}, ["timm/resnet10t", "transformers/org/name"]),
         ({"question_encoder": "org/name", "inputs": "image"}, ["timm/resnet10t"]),
         ({"question_encoder": "org/name", "inputs": "question"}, ["transformers/org/name"]),
+        ({"name": "generative", "text": TextConfig(decoder="org/words")}, ["timm/resnet10t", "transformers/org/words"]),
     ],
 )
 def test_published_weights_are_those_that_are_used(model, sources):
