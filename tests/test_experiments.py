@@ -19,12 +19,17 @@ SMALL = ["trainer=cpu", "trainer.max_steps=1", "trainer.validate_every=1", "trai
 SMALL += ["data.batch_size=2", "data.eval_batch_size=2", "model.weights=null"]
 SMALL += ["optimizer.warmup_steps=0", "pictures=1", "bootstrap=10"]
 # And what an experiment needs besides.
+TEXT = ["data.image_side=64", "model.backbone=test_resnet", "model.text.width=32", "model.text.layers=1"]
+TEXT += ["model.text.samples=2", "model.text.max_tokens=12"]
 OWN = {
+    "caption": TEXT,
     "concepts": ["data.image_side=64"],
     "coral": ["data.side=128", "data.crop=96", "model.window=96", "model.encoder=resnet10t", "model.decoder=16"],
     "drawnui_screenshot": ["data.page_side=96", "data.crop=96"],
     "drawnui_wireframe": ["data.page_side=96", "data.crop=96"],
     "vqa": ["data.image_side=64", "model.question_encoder=null"],
+    "vqg": TEXT,
+    "tuberculosis": ["data.grid=[16,32,32]", "model.depth=10", "model.width=4"],
 }
 
 
