@@ -130,7 +130,7 @@ def draw_table(rows: Mapping[str, Mapping[str, float | int | None]]) -> Image.Im
             pen.rectangle((0, line * height, picture.width, (line + 1) * height), fill=(240, 240, 240))
         pen.text((pictures.MARGIN, y), name, pictures.BLACK, font, anchor="lm")
         for column, (key, number) in enumerate(numbers.items()):
-            text = key if not line else "–" if number is None else f"{number:.3f}" if isinstance(number, float) else str(number)
+            text = key if not line else "-" if number is None else f"{number:.3f}" if isinstance(number, float) else str(number)
             pen.text((NAMES + (column + 1) * width - pictures.MARGIN, y), text, pictures.BLACK, font, anchor="rm")
     return picture
 

@@ -259,8 +259,9 @@ def _draw_colony(rng: Random, picture: Field, colony: _Colony) -> None:
     """Draw a colony into a picture, with its shadow on what lies below."""
     kind = KINDS[colony.label]
     ring, shadow = colony.ring, 0.12 * colony.radius * kind.relief
-    low = np.maximum(np.floor(ring.min(axis=0) - 2).astype(int), 0)
-    high = np.minimum(np.ceil(ring.max(axis=0) + 3 + 2 * shadow).astype(int), [picture.shape[1], picture.shape[0]])
+    margin = 3 + 4 * shadow  # the shadow ends within it
+    low = np.maximum(np.floor(ring.min(axis=0) - margin).astype(int), 0)
+    high = np.minimum(np.ceil(ring.max(axis=0) + margin).astype(int), [picture.shape[1], picture.shape[0]])
     if (high - low < 3).any():
         return
     area = slice(low[1], high[1]), slice(low[0], high[0])
@@ -270,14 +271,14 @@ def _draw_colony(rng: Random, picture: Field, colony: _Colony) -> None:
     rho = np.hypot(x, y) / np.maximum(reach, 1e-3)
     mask = _fill(ring - low, (int(high[0] - low[0]), int(high[1] - low[1])))
     if shadow >= 1:
-        dark = ndimage.gaussian_filter(np.roll(mask, (round(shadow), round(shadow)), axis=(0, 1)), shadow)
+        dark = ndimage.gaussian_filter(ndimage.shift(mask, round(shadow), order=0), shadow)
         picture[area] *= 1 - 0.55 * (dark * (1 - mask))[..., None]
     patch = _Patch(rng, max(colony.radius, 3.0), rho, x / colony.radius, y / colony.radius)
     texture = kind.texture(patch)
     dome = np.sqrt(np.clip(1 - 0.9 * rho**2, 0.05, 1)) - 0.25 * (patch.x + patch.y) * rho
     crease = 1 - SHADE * np.exp(-np.clip(1 - rho, 0, 1) * 14)  # neighbours shade each other
     lit = (1 + kind.relief * (dome - 0.7)) * crease * (1 + kind.contrast * texture)
-    tint = np.array(kind.colour, np.float32) * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
+    tint = np.array(kind.colour, np.float32) * np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
     tint = tint + (np.array(kind.second, np.float32) - tint) * np.clip(0.5 * texture, 0, 1)[..., None]
     drawn = np.clip(tint * lit[..., None], 0, 1)
     picture[area] += mask[..., None] * (drawn - picture[area])
