@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines.medical.options import ImageDataConfig
-from baselines.training.cache import Picture, PictureCache, cached_pictures, decode_rgb
+from baselines.training.cache import Picture, decode_rgb
 
 RECIPE = 1  # counts up when the same image would be prepared in another way, so that older caches are not used
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,18 +37,18 @@ def square(picture: Picture, side: int) -> Picture:
     return page
 
 
-def cached_squares(root: Path, files: Mapping[str, Path], side: int) -> PictureCache:
-    """Open the cache of images as squares ``(side, side, 3) uint8``, and make it first where it doesn't exist.
-
-    Args:
-        root: Folder of all caches.
-        files: Image files by id.
-        side: Side of the squares in pixels.
+def load_square(path: Path, side: int) -> Picture:
+    """Decode an image to :func:`square`, ``(side, side, 3) uint8``.
 
     Raises:
-        InvalidInput: With a finding for every image that can't be decoded.
+        OSError: If the file is missing, or can't be decoded.
     """
-    return cached_pictures(root, files, f"medical {RECIPE} side {side}", lambda path: square(decode_rgb(path, side), side))
+    return square(decode_rgb(path, side), side)
+
+
+def square_recipe(side: int) -> str:
+    """Return what names the cache of such squares, for :func:`~baselines.training.cache.cached_pictures`."""
+    return f"medical {RECIPE} side {side}"
 
 
 def augmentation(config: ImageDataConfig) -> A.Compose:

@@ -20,8 +20,8 @@ from baselines.medical.archives import divide
 from baselines.medical.caption import records
 from baselines.medical.caption.records import CONCEPTS, Sample, Split, Truth
 from baselines.medical.caption.task import DataConfig
-from baselines.medical.images import augmentation, augmented, cached_squares, stack
-from baselines.training.cache import PictureCache
+from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
+from baselines.training.cache import PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw
 
 
@@ -156,9 +156,9 @@ class CaptionData(BaselineDataModule):
 
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are augmented when asked for by a :class:`Draw`."""
-        samples = self.split(split).samples
+        samples, side = self.split(split).samples, self.images.image_side
         files = {sample.id: sample.image for sample in samples}
-        pictures = cached_squares(cache_dir(self.config), files, self.images.image_side)
+        pictures = cached_pictures(cache_dir(self.config), files, square_recipe(side), lambda path: load_square(path, side))
         return Images(samples, pictures, self.columns, self.images)
 
     def _hash(self) -> str:

@@ -13,12 +13,12 @@ from torch.utils.data import Dataset
 from baselines.core.config import Config
 from baselines.core.findings import Findings
 from baselines.core.paths import cache_dir
-from baselines.medical.images import augmentation, augmented, cached_squares, stack
+from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
 from baselines.medical.vqa import records
 from baselines.medical.vqa.questions import AnswerVocabulary
 from baselines.medical.vqa.records import Sample, Split
 from baselines.medical.vqa.task import DataConfig
-from baselines.training.cache import PictureCache
+from baselines.training.cache import PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw
 
 
@@ -138,9 +138,10 @@ class VqaData(BaselineDataModule):
 
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are augmented when asked for by a :class:`Draw`."""
-        samples = self.split(split).samples
+        samples, side = self.split(split).samples, self.images.image_side
         files = {sample.id: sample.image for sample in samples}
-        return Images(samples, cached_squares(cache_dir(self.config), files, self.images.image_side), self.images)
+        pictures = cached_pictures(cache_dir(self.config), files, square_recipe(side), lambda path: load_square(path, side))
+        return Images(samples, pictures, self.images)
 
     def _hash(self) -> str:
         digest = hashlib.sha256()
