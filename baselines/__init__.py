@@ -33,7 +33,7 @@ def score(
             1,000, and fewer than 100 say next to nothing.
         seed: Seed of the bootstrap.
         run_options: Options of the task's runs: ``allow_missing=True`` accepts a run without some of the ids,
-            ``run_format="2020"`` (drawnui) and ``max_concepts=50`` or ``vocabulary=["train.csv"]`` (caption-concepts) are others.
+            ``run_format="2020"`` (drawnui), ``max_concepts=50`` and ``vocabulary=["train.csv"]`` (caption-concepts) are others.
 
     Returns:
         The scores: ``metrics``, ``intervals``, ``per_class``, ``undefined`` (why a metric is ``None``), ``n`` (samples

@@ -35,6 +35,7 @@ EXTRAS = {
         )
     ),
     "slurm": frozenset(("submitit", "hydra_plugins")),
+    "search": frozenset(("optuna",)),
 }
 REPORTED_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pytorch-lightning", "hydra-core")  # versions in a bug report
 
@@ -154,14 +155,18 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the run files")
     _scoring_arguments(parser)
+    _table_arguments(parser)
+    _run_options(parser, "--run-format")
+
+
+def _table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("table", "markdown", "latex", "csv", "json"),
         default="table",
-        help="of the leaderboard (default: %(default)s; LaTeX needs the package booktabs)",
+        help="of the table (default: %(default)s; LaTeX needs the package booktabs)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to this file instead of printing it")
-    _run_options(parser, "--run-format")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table to this file instead of printing it")
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -250,6 +255,21 @@ def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", dest="cache", action="store_false", help=remember)
 
 
+def _results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with run folders anywhere below it")
+    _table_arguments(parser)
+
+
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    space = "any key=value of conf/; those with several values, such as model.channels=64,128, span the space"
+    parser.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=space)
+    parser.add_argument(
+        "--trials", type=positive, required=True, metavar="N", help="trials of the study, all processes together"
+    )
+    parser.add_argument("--study", type=Path, metavar="FILE", help="file of the study (default: beside the runs)")
+    parser.add_argument("--prune", action="store_true", help="end trials early that do worse than the median of the others")
+
+
 def _fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a file name of conf/experiment, without .yaml")
 
@@ -308,6 +328,19 @@ VERBS = {
         "baselines.core.commands:compare",
         _compare,
         "example: imageclef compare vqa --truth answers.txt team1.txt team2.txt team3.txt --format markdown",
+    ),
+    "results": Verb(
+        "summarise the runs below a folder: a line for each configuration, over its seeds",
+        "baselines.core.sweeps:results",
+        _results,
+        "example: imageclef results runs/vqa --format latex",
+    ),
+    "sweep": Verb(
+        "search for a recipe's best values; any number of processes may share one study",
+        "baselines.training.search:search",
+        _sweep,
+        "A study that was cut off goes on with the same command.\n\n"
+        "example: imageclef sweep experiment=coral 'optimizer.lr=tag(log, interval(1e-5, 1e-2))' --trials 20 --prune",
     ),
     "bench": Verb(
         "measure the speed of a recipe's training step, of its data loader, or of scoring",
@@ -458,8 +491,6 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    import difflib
+    from baselines.core.findings import nearest  # imported late: help needs none of it
 
-    near = difflib.get_close_matches(name, VERBS, n=1)
-    suggestion = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
-    return f"imageclef: no verb {name!r}: {suggestion}"
+    return f"imageclef: no verb {name!r}: {nearest(name, VERBS, 'the verbs are')}"

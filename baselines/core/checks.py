@@ -159,6 +159,15 @@ CODES: dict[str, Code] = {
     "DATA-SEPARATOR-IN-FIELD": Code(_ERROR, "a separator inside a text field", "id|a|b where an answer holds |"),
     "DATA-QUOTING": Code(_WARNING, "fields that still carry CSV quotes", '""drowned""'),
     "DATA-HEADER": Code(_WARNING, "a header where none is due, or the reverse", "ID,caption"),
+    "DATA-BLANK-LINE": Code(_INFO, "an empty line, which is skipped", "a line feed too many"),
+    "DATA-EMPTY": Code(_ERROR, "no sample, or no id", "a file with nothing but a header"),
+    "DATA-FILE-AMBIGUOUS": Code(_ERROR, "several files where there should be one", "two releases in one folder"),
+    "DATA-NO-TRUTH": Code(
+        _ERROR, "the truth of another task, or no truth at all", "concepts as the truth of caption-prediction"
+    ),
+    "DATA-OTHER-TASK": Code(_WARNING, "texts that look like those of another task", "long captions as answers"),
+    "DATA-LAYOUT-UNVERIFIED": Code(_WARNING, "a layout that is not known to be the campaign's", "another year's names"),
+    "DATA-ID-UNKNOWN": Code(_ERROR, "an id that the truth doesn't have, in a file of ids", "synpic1.jpg for synpic1"),
     "DATA-FIELDS": Code(_ERROR, "a wrong number of fields", "a line without a separator"),
     "DATA-JSON": Code(_ERROR, "a text that is not JSON", "a comma too many"),
     "DATA-DUPLICATE-KEY": Code(_ERROR, "a JSON key twice", '{"a": 1, "a": 2}'),

@@ -7,14 +7,13 @@ plain dictionary until :func:`parse_config` has checked it against these datacla
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from baselines.core.findings import Finding, Findings, Severity, UsageError, shorten
+from baselines.core.findings import Finding, Findings, Severity, UsageError, nearest, shorten
 from baselines.core.tasks import get_task
 
 
@@ -246,16 +245,6 @@ def parse_config(plain: Mapping[str, Any], source: str = "configuration") -> Con
     return config
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a hint that names the nearest of the known names, or all of them where none is near.
-
-    >>> nearest("max_step", ["max_steps", "devices"])
-    'did you mean max_steps?'
-    """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"the choices are {', '.join(sorted(known))}"
-
-
 def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested keys as dotted paths.
 
@@ -290,8 +279,8 @@ class _Reader:
             if key in hints:
                 values[key] = self.read(hints[key], value, prefix + key)
             else:
-                near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.5)
-                hint = f"did you mean {prefix}{near[0]}?" if near else f"{path or 'the top level'} has {', '.join(hints)}"
+                known = [f"{prefix}{name}" for name in hints]
+                hint = nearest(f"{prefix}{key}", known, f"{path or 'the top level'} has")
                 self.complain("CONFIG-UNKNOWN-KEY", f"{prefix}{key}", "no such key", hint=hint)
         for item in dataclasses.fields(kind):
             required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING

@@ -6,6 +6,7 @@ first one: they collect all of them in a :class:`Findings` and the caller decide
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -179,6 +180,22 @@ def invalid(code: str, message: str, *, file: object = "", value: object = "", h
     """Make the exception for an input with exactly one error."""
     seen = shorten(value) if value != "" else ""
     return InvalidInput(Finding(code, Severity.ERROR, message, file=str(file), value=seen, hint=hint))
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str = "the choices are") -> str:
+    """Return a hint that names the nearest of the known names, or all of them where none is near.
+
+    Args:
+        name: What was given; case and what is behind 100 characters make no difference.
+        known: The names that there are.
+        otherwise: What to say before all of them.
+
+    >>> nearest("max_step", ["max_steps", "devices"]), nearest("x", ["a", "b"], "the tasks are")
+    ('did you mean max_steps?', 'the tasks are a, b')
+    """
+    by_case = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.strip().lower()[:100], by_case, n=1)
+    return f"did you mean {by_case[near[0]]}?" if near else f"{otherwise} {', '.join(by_case.values())}"
 
 
 def shorten(value: object, length: int = MAX_VALUE_LENGTH) -> str:

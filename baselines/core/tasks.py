@@ -7,7 +7,6 @@ entry point of the group ``imageclef.tasks`` that names its ``task.py``.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from baselines.core.findings import UsageError
+from baselines.core.findings import UsageError, nearest
 
 ENTRY_POINTS = "imageclef.tasks"
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +104,7 @@ class TaskCard:
             UsageError: If the task has no such file yet.
         """
         if not self.has(name):
-            raise UsageError(f"task {self.id} is {self.state}: it has no {name} yet (`imageclef tasks` lists what works)")
+            raise UsageError(f"task {self.id} has no {name} yet (`imageclef tasks` lists what works)")
         return importlib.import_module(f"{self.package}.{name}")
 
 
@@ -132,9 +131,7 @@ def get_task(task: str) -> TaskCard:
     cards = all_tasks()
     if task in cards:
         return cards[task]
-    near = difflib.get_close_matches(task, cards, n=1)
-    suggestion = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(cards)}"
-    raise UsageError(f"no task {task!r}: {suggestion}")
+    raise UsageError(f"no task {task!r}: {nearest(task, cards, 'the tasks are')}")
 
 
 def tasks_fitted_by(task: str) -> list[TaskCard]:

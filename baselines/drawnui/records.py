@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core.files import Report, write_atomic
-from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
 from baselines.core.metrics.detection import box_areas
 from baselines.core.tasks import get_task
 from baselines.drawnui.formats import (
@@ -347,7 +346,8 @@ class _ClassList:
         if label is None:
             line, value = entry.locate(index, "class")
             what = "the class is not known, and the text of 2020 has no ids"
-            report.error("CLASS-UNKNOWN", what, line=line, id=entry.id, value=value, hint=_nearest(name, self.ids_of_known))
+            hint = nearest(name, self.ids_of_known, "the classes are")
+            report.error("CLASS-UNKNOWN", what, line=line, id=entry.id, value=value, hint=hint)
         elif (label, name) not in self.first:
             self.first[label, name] = report, entry.locate(index, "class")[0]
             self.names.setdefault(label, name)
@@ -369,16 +369,11 @@ class _ClassList:
                 hint = f"it was {ids[name]} before: give every name one id"
                 report.error("CLASS-MISMATCH", "one class name with two ids", line=line, value=pair, hint=hint)
             elif self.known and name not in self.ids_of_known:
-                hint = _nearest(name, self.ids_of_known)
+                hint = nearest(name, self.ids_of_known, "the classes are")
                 report.error("CLASS-UNKNOWN", "the task has no such class", line=line, value=pair, hint=hint)
             elif self.known and self.known.get(label) != name:
                 hint = f"known as {self.ids_of_known[name]}; the file's id is used"
                 report.warning("CLASS-MISMATCH", "the class has another id than usual", line=line, value=pair, hint=hint)
-
-
-def _nearest(name: str, names: Mapping[str, int]) -> str:
-    near = difflib.get_close_matches(name.strip().lower(), names, n=1)
-    return f"did you mean {near[0]}?" if near else "the classes are " + ", ".join(names)
 
 
 # -------------------------------------------------------------------------------------------------------------- images

@@ -6,7 +6,6 @@ this project's decision (spec page 3).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.core.files import Report, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError
+from baselines.core.findings import Findings, Severity, UsageError, nearest
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck
 from baselines.drawnui.formats import (
     ABSOLUTE_ABOVE,
@@ -203,8 +202,7 @@ class _Judge:
         """Report a class name that is unknown or does not go with its id."""
         name = entry.names[index]
         if true_id is None:
-            near = difflib.get_close_matches(name.strip().lower()[:100], self.ids, n=1)
-            hint = f"did you mean {near[0]}?" if near else "the classes are " + ", ".join(self.ids)
+            hint = nearest(name, self.ids, "the classes are")
             self._tell(_ERROR, "UNKNOWN-CLASS", "there is no such class", entry, index, "class", hint)
         elif class_id in self.names or class_id == true_id - 1:
             hint = f"{name} is {true_id}" + (": ids count from 1, not from 0 as in 2020" if class_id == true_id - 1 else "")

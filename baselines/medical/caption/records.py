@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.core.files import Report, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, UsageError, shorten
+from baselines.core.findings import Findings, Severity, UsageError, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
+from baselines.core.runs import Code
 from baselines.medical.archives import IMAGE_SUFFIXES, Archive, ambiguous, divide, images_of, missing, open_archive
 
 CONCEPTS = "caption-concepts"
@@ -33,6 +34,18 @@ _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _NOT_TEXT, _EXPORT = "this is a spreadsheet, not text", "export it as UTF-8 text with TAB between the columns"
 _SPREADSHEETS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls start
 _FIRST_CONCEPT = re.compile(r"\s*C[0-9]{7}\s*(;|$)", re.IGNORECASE)
+
+# What the reader finds beside what all readers do; of several severities the one that a release is held to.
+CODES: dict[str, Code] = {
+    "DATA-CAPTION-EMPTY": Code(Severity.WARNING, "a caption without content word", "The."),
+    "DATA-CONCEPT-FORM": Code(Severity.ERROR, "not C and 7 digits; for lower case the reader warns", "C004"),
+    "DATA-DIVIDED": Code(
+        Severity.INFO, "a part of training is held out, since there is no validation set", "the training set alone"
+    ),
+    "DATA-DUPLICATE-CONCEPT": Code(Severity.WARNING, "a concept twice in an image; it counts once", "C0040398;c0040398"),
+    "DATA-EMPTY-CONCEPT": Code(Severity.WARNING, "an empty concept, or an image without any", "C0040398;"),
+    "DATA-XLSX": Code(Severity.ERROR, "a spreadsheet where text is due", "the concepts as .xlsx"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +399,7 @@ def _is_own(path: Path, task: str, report: Report) -> bool:
         report.error("NO-TRUTH", f"the file holds no truth of {task}: these are {form}", hint=hint)
     elif task == CAPTIONS and form in {Form.NUMBERS, Form.ANSWERS}:
         what = f"the texts look like {form}, not like captions: is this the truth of {task}?"
-        report.warning("NO-TRUTH", what, hint="the scores mean nothing if it isn't")
+        report.warning("OTHER-TASK", what, hint="the scores mean nothing if it isn't")
     return not is_other
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from baselines.core.files import Report, Tally, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
+from baselines.core.runs import Code
 from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
@@ -28,6 +29,29 @@ ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
 
 _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _COMMA = re.compile(r",(?![ \u00a0])")  # a comma before a blank belongs to the text
+
+# What the reader finds beside what all readers do; of several severities the one that a release is held to.
+CODES: dict[str, Code] = {
+    "DATA-DIVIDED": Code(
+        Severity.INFO, "a part of training is held out, since there is no validation set", "the training set alone"
+    ),
+    "DATA-ID-BLANKS": Code(Severity.WARNING, "blanks around an id; they are left out", "synpic1 |x"),
+    "DATA-ID-REPEATED": Code(
+        Severity.INFO, "several lines of an image; their questions are collected (vqg)", "two lines of one image"
+    ),
+    "DATA-LAYOUT": Code(Severity.INFO, "the file has another layout than that of 2021", "questions and answers as in 2019"),
+    "DATA-OTHER-YEAR": Code(Severity.INFO, "a file of another year is left out", "VQA-Med-2018"),
+    "DATA-QUESTION-DUPLICATE": Code(Severity.WARNING, "a question twice for an image; it counts once", "a?|a?"),
+    "DATA-QUESTION-FORM": Code(Severity.INFO, "questions without question mark", "is this a ct"),
+    "DATA-TEXT": Code(
+        Severity.ERROR, "a truth that can't be written: a text is empty or holds a separator", "a|b as an answer"
+    ),
+    "DATA-TEXT-CASE": Code(Severity.INFO, "capital letters in answers", "a CT"),
+    "DATA-TEXT-CHAR": Code(
+        Severity.INFO, "no-break spaces, curly quotes, control characters, double or outer blanks, final periods", "hodgkin’s"
+    ),
+    "DATA-TEXT-EMPTY": Code(Severity.ERROR, "no answer or question; a warning where others are left", "synpic1|"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +253,7 @@ def _is_own(lines: list[list[str]], layout: Layout, task: str, report: Report) -
             return False
         if task == "vqa" and form in {Form.NUMBERS, Form.CAPTIONS}:
             what = f"the texts look like {form}, not like answers: is this the truth of {task}?"
-            report.warning("NO-TRUTH", what, hint="the scores mean nothing if it isn't")
+            report.warning("OTHER-TASK", what, hint="the scores mean nothing if it isn't")
     return True
 
 
