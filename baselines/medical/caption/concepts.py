@@ -104,7 +104,10 @@ def vote(found: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
     cosines, rows = found
     weights = cosines.clamp(min=1e-6)
     weights = weights / weights.sum(1, keepdim=True)
-    return torch.einsum("bn,bnk->bk", weights, labels[rows].to(weights.dtype))
+    votes = torch.zeros(len(rows), labels.shape[1], device=labels.device)
+    for place in range(rows.shape[1]):  # one after the other: all at once would take B x n x K
+        votes += weights[:, place, None] * labels[rows[:, place]]
+    return votes
 
 
 def multilabel_loss(logits: Tensor, labels: Tensor, model: ModelConfig) -> Tensor:
