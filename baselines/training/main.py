@@ -18,9 +18,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
+from baselines.core.findings import UsageError
 from baselines.core.paths import conf_dir, run_folder
 from baselines.core.results import Scores
-from baselines.core.tasks import get_task
+from baselines.core.tasks import all_tasks, get_task
 from baselines.training import sweep
 from baselines.training.compose import composition_errors_explained, quoted, register_schemas, to_config
 
@@ -39,6 +40,7 @@ def train(argv: list[str]) -> int:
         UsageError: If the task has no baseline yet.
         KeyboardInterrupt: If the user stopped it.
     """
+    _refuse_names(argv)
     register_schemas()
     single.reset()
     sweep.outcome.reset()
@@ -50,6 +52,16 @@ def train(argv: list[str]) -> int:
     with _as_script(arguments), composition_errors_explained():
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     return sweep.report() if sweep.outcome.jobs else single.report()
+
+
+def _refuse_names(argv: Sequence[str]) -> None:
+    """Raise :class:`UsageError` for the name of a task or an experiment alone, and say what was meant."""
+    experiments = {card.id: card.experiment for card in all_tasks().values() if card.has("model")}
+    experiments |= {path.stem: path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
+    for before, argument in zip(("", *argv), argv, strict=False):
+        is_value = before.startswith("-") and before not in ("-m", "--multirun")  # as of --config-dir
+        if argument in experiments and not is_value:
+            raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
 
 
 def _is_override(argument: str) -> bool:

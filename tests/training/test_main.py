@@ -2,9 +2,10 @@
 
 import pytest
 
-from baselines.core.findings import InvalidInput
+from baselines.core.findings import InvalidInput, UsageError
 from baselines.core.paths import conf_dir
 from baselines.training.compose import compose
+from baselines.training.main import train
 
 
 def options(group):
@@ -77,3 +78,16 @@ def test_mistakes_end_in_one_line_each(overrides, expected):
         compose(overrides)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["drawnui-wireframe"], "experiment=drawnui_wireframe"),
+        (["-m", "coral-parsing", "seed=1,2"], "experiment=coral"),
+        (["preset=debug", "drawnui_wireframe"], "experiment=drawnui_wireframe"),
+    ],
+)
+def test_the_name_of_a_task_or_an_experiment_alone_is_wrong_usage(arguments, meant):
+    with pytest.raises(UsageError, match=f"give {meant}$"):
+        train(arguments)
