@@ -24,7 +24,7 @@ from baselines.medical.vqa.records import Sample, Truth
 from baselines.medical.vqa.task import DataConfig, ModelConfig
 from baselines.medical.vqa.text import small_encoder
 from baselines.training.data import Draw
-from baselines.training.loop import restore_inference
+from baselines.training.loop import _initialise, restore_inference
 from baselines.training.module import make_optimizer
 
 SIDE = 32
@@ -50,7 +50,7 @@ def picture(number):
 
 TRUTHS = tuple(Truth(f"id{number}", (answer,), question) for number, (question, answer) in enumerate(PAIRS))
 SAMPLES = tuple(Sample(truth.id, Path(truth.id), truth.question, truth) for truth in TRUTHS)
-PICTURES = {truth.id: picture(number) for number, truth in enumerate(TRUTHS)}
+PICTURES = {truth.id: picture(number) for number, truth in enumerate(TRUTHS)} | {"a": picture(7), "b": picture(8)}
 
 
 class Data(SimpleNamespace):
@@ -259,6 +259,23 @@ def test_a_model_with_a_published_question_encoder_predicts_without_it(tmp_path)
         scores_of(again.eval(), sample["images"].float(), sample["questions"]),
         scores_of(module.eval(), sample["images"].float(), sample["questions"]),
     )
+
+
+def test_a_training_can_start_from_a_model_of_other_answers_and_other_words(trained, tmp_path):
+    truths = [Truth("a", ("abscess",), "which disease does the patient suffer from?"), Truth("b", ("yes",), "is it normal?")]
+    other = data(answers=AnswerVocabulary.from_truths(truths))
+    other.train_truths = lambda: truths
+    module = AnsweringModule(config(), other)
+    save_file({name: tensor.clone() for name, tensor in trained.network.state_dict().items()}, tmp_path / "m.safetensors")
+    start = module.network.head[2].weight.clone()
+    _initialise(module, tmp_path / "m.safetensors")
+    module.setup("fit")
+    torch.testing.assert_close(module.network.backbone.conv1[0].weight, trained.network.backbone.conv1[0].weight)
+    torch.testing.assert_close(module.network.head[2].weight, start)
+    assert module.network.answer_counts.sum() == 2
+    assert module.losses(batch([Sample(truth.id, Path(truth.id), truth.question, truth) for truth in truths]))[
+        "answer"
+    ].isfinite()
 
 
 WRITER = {"name": "generative", "text": TextConfig(width=32, layers=1, heads=4, dropout=0.0, label_smoothing=0.0, beams=2)}
