@@ -253,7 +253,10 @@ def class_weights(frequency: NDArray[np.float64], tau: float) -> NDArray[np.floa
 
 
 def fit_exponent(probabilities: NDArray[np.float64], labels: NDArray[np.int64], frequency: NDArray[np.float64]) -> float:
-    """Return the tau for which kappa is highest in the mean over resamples of the scans; of equal ones that nearest to 0.
+    """Return the tau nearest to 0 whose kappa is not worse than the best tau's by more than a standard error.
+
+    Both are taken over resamples of the scans, the standard error that of the difference between the two: a few scans can't ask
+    for much (the one-standard-error rule of Breiman et al., Classification and regression trees, 1984).
 
     Args:
         probabilities: ``(N, C)``.
@@ -263,9 +266,10 @@ def fit_exponent(probabilities: NDArray[np.float64], labels: NDArray[np.int64], 
     count, classes = probabilities.shape
     weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
 
-    def agreement(tau: float) -> float:
+    def agreements(tau: float) -> NDArray[np.float64]:
         predicted = (probabilities * class_weights(frequency, tau)).argmax(1)
-        kappas = cohen_kappa(confusion_matrices(labels, predicted, classes, weights))
-        return round(float(np.nan_to_num(kappas).mean()), 9)
+        return np.nan_to_num(cohen_kappa(confusion_matrices(labels, predicted, classes, weights)))
 
-    return float(max(sorted(EXPONENTS, key=abs), key=agreement))
+    kappas = {tau: agreements(tau) for tau in sorted(EXPONENTS.tolist(), key=abs)}
+    best = max(kappas.values(), key=lambda each: round(float(each.mean()), 9))
+    return next(tau for tau, each in kappas.items() if (best - each).mean() <= (best - each).std())

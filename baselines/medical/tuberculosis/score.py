@@ -163,8 +163,9 @@ def draw(sample: Sample, prediction: Prediction, classes: Mapping[int, str]) -> 
         rows.append((named, [_slice(scan, place, evidence[place] * 0.7, _EVIDENCE_COLOUR) for place in slices]))
     heights = [f"{(place + 0.5) / SHOWN_GRID[0]:.0%} of the height" for place in slices]
     page = [_text(lines, PANEL_WIDTH * SHOWN_SLICES)]
-    for title, row in rows:
-        page += [_text([title], PANEL_WIDTH), pictures.beside(list(zip(heights, row, strict=True)))]
+    for number, (title, row) in enumerate(rows):
+        titles = heights if number == 0 else [""] * len(row)
+        page += [_text([title], PANEL_WIDTH), pictures.beside(list(zip(titles, row, strict=True)))]
     return pictures.below(page)
 
 
