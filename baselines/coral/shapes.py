@@ -113,11 +113,11 @@ class Budget:
     """Bounds how much there is to fill, in an image and in a file: how many rows of pixels the edges of all outlines cross.
 
     An outline crosses twice as many rows as it is high, and more if it goes up and down. Objects are about 250 pixels high, and
-    an image has 24 of them, at most 96 (of 2020). ``IMAGE`` is 10,000 such outlines, and ``FILE`` 800 in each of 485 images.
+    an image has 24 of them, at most 96 (of 2020). ``IMAGE`` is 10,000 such outlines, and ``FILE`` 400 in each of 485 images.
     """
 
     IMAGE = 5_000_000
-    FILE = 200_000_000
+    FILE = 100_000_000
 
     def __init__(self) -> None:
         self.spent = 0
