@@ -212,6 +212,18 @@ def test_mixing_keeps_to_the_form_of_the_question_and_weights_sum_to_one():
     assert changed > 20
 
 
+@pytest.mark.parametrize("model", [{"mixup": 0.4, "dropout": 0.2}, {"name": "generative", "dropout": 0.2}])
+def test_the_seed_of_a_step_decides_all_that_is_random_in_it(model):
+    module = build(**model).train()
+
+    def loss(seed):
+        torch.manual_seed(seed)
+        return module.losses(batch())["answer"].item()
+
+    assert loss(1) == loss(1)
+    assert loss(1) != loss(2)
+
+
 def test_smoothing_and_balance_change_the_loss_as_they_should():
     plain, smooth = build(), build(label_smoothing=0.2)
     train(plain, 20)
