@@ -31,7 +31,7 @@ NEAR = 0.05  # of the share to hold out, which a draw has to come
 
 _EXIF_ORIENTATION = 0x0112
 _HEAD = 40  # lines that are looked at
-_TEST = re.compile(r"test|(?<![a-z])gt(?![a-z])", re.IGNORECASE)
+_TEST = re.compile(r"(?<![A-Za-z])(?i:test)|Test|(?<![A-Za-z])(?i:gt)(?![A-Za-z])")  # but not what is the latest
 _ANNOTATION = re.compile(r"\S+ +-?\d+ +\S+ +\S+((?: +-?\d+)+) *\r?\n?")
 _DATE = re.compile(r"(?:\d{2}_)?(\d{4}_\d{4})_")
 # Subset by the date in the id (spec page coral.md 1.3).

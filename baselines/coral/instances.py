@@ -94,7 +94,9 @@ def by_watershed(probabilities: Map, depth: Map, config: ModelConfig) -> Objects
     height = np.rint(255 * (1 - np.clip(depth, 0, 1))).astype(np.uint8)
     flooded = ndimage.watershed_ift(height, markers, structure=_NEIGHBOURS)
     flooded[(flooded < 0) | ~foreground] = 0
-    return np.asarray(np.unique(flooded, return_inverse=True)[1].reshape(flooded.shape), np.int32)
+    used = np.bincount(flooded.ravel()) > 0
+    used[0] = False  # no object, and the numbers begin at 1
+    return np.cumsum(used, dtype=np.int32)[flooded] * (flooded > 0)
 
 
 def rate(objects: Objects, probabilities: Map, depth: Map) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -104,22 +106,28 @@ def rate(objects: Objects, probabilities: Map, depth: Map) -> tuple[NDArray[np.i
     the object's core (the mean of the deepest quarter of its pixels): an object that is known for what it is, but not as one
     of its own, ranks behind others.
     """
-    flat = objects.ravel()
-    count = int(flat.max(initial=0))
-    areas = np.bincount(flat, minlength=count + 1)[1:]
-    sums = np.stack([np.bincount(flat, plane.ravel(), count + 1)[1:] for plane in probabilities[1:]])
+    inside = np.flatnonzero(objects)
+    numbers = objects.ravel()[inside] - 1
+    count = int(numbers.max(initial=-1)) + 1
+    areas = np.bincount(numbers, minlength=count)
+    sums = np.stack([np.bincount(numbers, plane.ravel()[inside], count) for plane in probabilities[1:]])
     means = sums / np.maximum(areas, 1)
     labels = means.argmax(axis=0).astype(np.int64) + 1 if count else np.zeros(0, np.int64)
-    scores = means.max(axis=0, initial=0) * _core_depth(objects, depth, areas)
+    scores = means.max(axis=0, initial=0) * _core_depth(numbers, depth.ravel()[inside], areas)
     return areas, labels, np.clip(scores, 0, 1)
 
 
-def _core_depth(objects: Objects, depth: Map, areas: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean depth ``(N,)`` of the deepest quarter of each object's pixels."""
-    flat, inside = objects.ravel(), np.flatnonzero(objects)
-    order = inside[np.lexsort((-depth.ravel()[inside], flat[inside]))]
+def _core_depth(numbers: Objects, depths: Map, areas: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean depth ``(N,)`` of the deepest quarter of each object's pixels.
+
+    Args:
+        numbers: ``(P,)`` the object of each pixel, from 0.
+        depths: ``(P,)``.
+        areas: ``(N,)`` pixels of each object.
+    """
+    order = np.lexsort((-depths, numbers))
     ends = np.cumsum(areas)
-    running = np.concatenate([[0.0], np.cumsum(depth.ravel()[order], dtype=np.float64)])
+    running = np.concatenate([[0.0], np.cumsum(depths[order], dtype=np.float64)])
     quarter = np.maximum(areas // 4, 1)
     first = ends - areas
     return np.asarray((running[np.minimum(first + quarter, len(running) - 1)] - running[first]) / quarter)

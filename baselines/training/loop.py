@@ -73,10 +73,12 @@ def run(config: Config, folder: Path) -> RunResult:
     Raises:
         InvalidInput: If the configuration, the data or a checkpoint can't be used, another process is at work in the folder,
             or memory or disk ran out.
-        UsageError: If the task has no baseline yet.
+        UsageError: If the task has no baseline yet, or is served by the fit of another.
         KeyboardInterrupt: If the user stopped it; ``status.json`` then says so.
     """
     card = get_task(config.task)
+    if card.fitted_by != card.id:
+        raise UsageError(f"a fit of {card.fitted_by} serves {card.id} too: leave task=… out, its scores are in that run folder")
     for name in ("data", "model", "runs", "score"):
         card.module(name)
     if not config.trainer.max_steps and config.trainer.devices * config.trainer.nodes > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from baselines.coral.samples import generate
 from baselines.coral.shapes import Shapes
 from baselines.coral.task import DataConfig, ModelConfig
 from baselines.core.config import Config, OptimizerConfig, TrainerConfig
-from baselines.core.findings import InvalidInput
+from baselines.core.findings import InvalidInput, UsageError
 from baselines.training.data import Draw
 from baselines.training.loop import run
 
@@ -181,3 +182,8 @@ def test_one_fit_serves_both_subtasks(root, tmp_path):
         assert main(["validate", task, "--ids", str(tmp_path / "ids"), "--run", str(out)]) == 0
     assert "x" in (tmp_path / "coral-annotation.txt").read_text().partition(":")[2].partition("+")[0]
     assert main(["predict", str(folder), "--data", str(root), "--task", "aware", "--out", str(tmp_path / "x")]) == 2
+
+
+def test_the_task_that_another_fit_serves_is_not_trained_by_itself(root, tmp_path):
+    with pytest.raises(UsageError, match="a fit of coral-parsing serves coral-annotation"):
+        run(replace(config(root), task="coral-annotation"), tmp_path / "run")

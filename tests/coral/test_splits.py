@@ -73,6 +73,7 @@ def test_a_clean_set_gives_no_finding_but_for_the_size(root):
         ("imageCLEFcoral2019_training", "imageCLEFcoral2019_annotations_training_task_2"),
         ("imageCLEFcoral2020_training_v4", "annotations_train_2020_polygons.cvs.txt"),
         ("training_set_2021_02_04/images", "training_set_2021_02_04/training_set_task_2.csv"),
+        ("latest/images", "latest/polygons.txt"),
     ],
 )
 def test_every_release_is_found_by_content_and_a_test_set_beside_it_is_not(tmp_path, images, file):
