@@ -20,6 +20,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from baselines.core.findings import invalid
@@ -164,6 +165,8 @@ def described_encoder(weights: Mapping[str, Tensor], source: Path) -> TextEncode
 
 def _refuse_larger(config: PretrainedConfig, size: int) -> None:
     """Refuse to build what a description asks for, but its file doesn't hold; to measure it takes no memory."""
+    if not _is_encoder(config):
+        raise ValueError(f"{config.model_type} is no plain text encoder")
     if int(config.num_hidden_layers) > MAX_LAYERS:
         raise ValueError(f"{config.num_hidden_layers} layers")
     with torch.device("meta"):
@@ -172,8 +175,13 @@ def _refuse_larger(config: PretrainedConfig, size: int) -> None:
         raise ValueError("the weights are those of a smaller one")
 
 
+def _is_encoder(config: PretrainedConfig) -> bool:
+    """Whether it is of the kind of BERT. Others may do more than encode text, or fetch parts of themselves."""
+    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.is_encoder_decoder
+
+
 def _refuse_unfit(config: PretrainedConfig, source: str) -> None:
-    if config.is_encoder_decoder or not getattr(config, "hidden_size", None):
+    if not _is_encoder(config):
         hint = "choose an encoder, such as sentence-transformers/all-MiniLM-L6-v2"
         raise invalid(
             "CONFIG-VALUE", "is no plain text encoder", file=OWN_KEY, value=f"{source} ({config.model_type})", hint=hint

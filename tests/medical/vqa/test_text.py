@@ -85,6 +85,7 @@ def test_loading_other_weights_brings_their_tokenizer(small):
         {"num_hidden_layers": 10**9},
         {"num_hidden_layers": "many"},
         {"model_type": "no such model"},
+        {"model_type": "timm_wrapper", "architecture": "resnet18"},  # could ask the network for weights
         {"hidden_size": 7},
     ],
 )
