@@ -185,7 +185,7 @@ def test_it_overfits_a_few_images_and_what_was_tuned_is_loaded_again(config, cap
         sum(module.losses(batch).values()).backward()
         optimizer.step()
     module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # as the trainer does with trainer.precision=bf16
         module.calibrate(data)
         predictions = module.decode(batch)
         assert "set aside: F1" in capsys.readouterr().err
