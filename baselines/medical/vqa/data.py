@@ -133,8 +133,8 @@ class VqaData(BaselineDataModule):
 
     def prepare_data(self) -> None:
         """Fill the cache, on one process of the machine."""
-        self.predict_dataset("train")
-        self.predict_dataset("val")
+        for split in [self.predict_split] if self.predicts_only else ["train", "val"]:
+            self.predict_dataset(split)
 
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are augmented when asked for by a :class:`Draw`."""
