@@ -123,6 +123,33 @@ def _most_frequent(sets: Iterable[frozenset[str]]) -> list[str]:
     return sorted(counts, key=lambda entry: (-counts[entry], entry))[:length]
 
 
+def combine(runs: Sequence[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """Return what several runs agree on, image by image.
+
+    A concept is taken if at least half of the runs have it, or if it is the one that most of them have; the most votes come
+    first. Of captions the one with the highest mean BLEU against the others is taken, the first of equally good ones.
+
+    Args:
+        runs: The predictions of each run by image id, all of the same images.
+
+    >>> votes = combine([{"a": Prediction("a", concepts)} for concepts in (("C1", "C2"), ("C2",), ("C3", "C2"))])
+    >>> votes["a"].concepts
+    ('C2',)
+    """
+    return {name: _agree(name, [run[name] for run in runs]) for name in runs[0]}
+
+
+def _agree(name: str, predictions: Sequence[Prediction]) -> Prediction:
+    votes = Counter(concept for prediction in predictions for concept in concept_set(prediction.concepts))
+    if votes:
+        order = {concept.upper(): None for prediction in predictions for concept in prediction.concepts}
+        ranked = sorted(order, key=lambda concept: -votes[concept])
+        return Prediction(name, concepts=tuple(c for c in ranked if 2 * votes[c] >= len(predictions)) or (ranked[0],))
+    cleaned = [clean(prediction.caption) for prediction in predictions]
+    agreement = [sum(bleu(other, mine).bleu for other in cleaned) for mine in cleaned]  # with itself, too: no difference
+    return Prediction(name, caption=predictions[agreement.index(max(agreement))].caption)
+
+
 # -------------------------------------------------------------------------------------------------------------- pictures
 
 Section = tuple[str, pictures.Colour, Sequence[str]]  # a heading, its colour, and the lines below it
