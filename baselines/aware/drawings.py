@@ -84,11 +84,11 @@ def explanation(sample: Sample, prediction: Prediction) -> Image.Image:
     for column, key in enumerate(SITUATIONS):
         title = f"{key}: predicted {prediction.ratings[key]:+.2f}"
         title += f", true {sample.truth.ratings[key]:+.2f}" if sample.truth else ""
-        effects = {f"{name} ×{counts[name]}": changes[column] for name, changes in prediction.effects.items()}
+        effects = {f"{name} ({counts[name]})": changes[column] for name, changes in prediction.effects.items()}
         panels.append((title, _bars(effects)))
     text = (
         f"User {sample.id}: {len(sample.profile.images)} photos, {len(sample.profile.concepts)} detections. "
-        "What the rating would lose without a concept, in standard deviations of true ratings."
+        "What the rating would lose without a concept (detected how often), in standard deviations of true ratings."
     )
     return below([_note(text, panels), beside(panels[:2]), beside(panels[2:])])
 

@@ -72,7 +72,7 @@ class Prediction:
         id: The user's id.
         ratings: A number by situation; their scale has no meaning, only the order and the distances within a situation have.
         effects: By concept of the profile, how much higher it makes the rating of each situation, in the order of the ratings
-            and in standard deviations of the model's predictions; empty where nobody asked. A run file doesn't hold them.
+            and in standard deviations of the true ratings; empty where nobody asked. A run file doesn't hold them.
     """
 
     id: str
