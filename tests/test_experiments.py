@@ -22,6 +22,7 @@ SMALL += ["optimizer.warmup_steps=0", "pictures=1", "bootstrap=10"]
 TEXT = ["data.image_side=64", "model.backbone=test_resnet", "model.text.width=32", "model.text.layers=1"]
 TEXT += ["model.text.samples=2", "model.text.max_tokens=12"]
 OWN = {
+    "aware": ["model.trees=3", "model.width=4"],
     "caption": TEXT,
     "concepts": ["data.image_side=64"],
     "coral": ["data.side=128", "data.crop=96", "model.window=96", "model.encoder=resnet10t", "model.decoder=16"],

@@ -296,7 +296,7 @@ class FocalRegressor(Regressor):
             for choice in FOCAL:
                 self._cluster(batch, column, choice, seed)
                 found[choice] = self.features(batch, column).cpu().numpy()
-            quick = self._forest(CHOICE_TREES, seed + column)
+            quick = self._forest(min(CHOICE_TREES, self.config.trees), seed + column)
             choice = best(FOCAL, lambda choice, y=y, found=found, quick=quick: cross_validate(quick, found[choice], y, folds))
             self._cluster(batch, column, choice, seed)
             forests.append(self._forest(self.config.trees, seed + column).fit(found[choice], y))
