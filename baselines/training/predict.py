@@ -54,12 +54,12 @@ def predict(args: argparse.Namespace) -> int:
     _check_output(out, folders, Path(args.data), card)
     accelerator, devices = _device(getattr(args, "device", None) or "auto")
     runs = []
-    for folder, (config, _) in zip(folders, cards, strict=True):
-        with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:
+    with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:  # one, so that all models share prepared samples
+        for folder, (config, _) in zip(folders, cards, strict=True):
             batch_size = getattr(args, "batch_size", None)
             adapted = _for_prediction(config, Path(args.data), batch_size, accelerator, cache=Path(name))
             truth_set, predictions = _predict_one(adapted, classes, folder, args.split, devices, target)
-        runs.append(predictions)
+            runs.append(predictions)
     predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
     if classes and hasattr(truth_set, "classes"):  # the classes of vqa are answers, which its truths have none of
