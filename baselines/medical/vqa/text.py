@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, Pretr
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from baselines.core.findings import invalid
+from baselines.core.findings import InvalidInput, invalid
 from baselines.training.weights import network_errors_explained
 
 MAX_TOKENS = 64  # of a question; the campaign's have some 15 words at most
@@ -126,14 +126,15 @@ def pretrained_encoder(source: str, *, may_download: bool, experiment: str = "EX
     Raises:
         InvalidInput: If the encoder can't be had, or is of a kind that can't be used here.
     """
-    where: dict[str, Any] = {"local_files_only": not may_download or Path(source).is_dir()}
-    with network_errors_explained(f"transformers/{source}", experiment, OWN_KEY, "/path/to/folder"), _without_bars():
+    is_folder = Path(source).is_dir()
+    where: dict[str, Any] = {"local_files_only": is_folder or not may_download}
+    remote = network_errors_explained(f"transformers/{source}", experiment, OWN_KEY, "/path/to/folder")
+    with _folder_errors_explained(source) if is_folder else remote, _without_bars():
         config = AutoConfig.from_pretrained(source, **where)
         _refuse_unfit(config, source)
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        model = AutoModel.from_pretrained(
-            source, use_safetensors=True, attn_implementation=ATTENTION, dtype=torch.float32, **where
-        )
+        options = {"use_safetensors": True, "attn_implementation": ATTENTION, "dtype": torch.float32}
+        model = AutoModel.from_pretrained(source, **options, **where)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     # Without the files of a tokenizer, transformers makes one that knows no word.
     if backend is None or not len(tokenizer.all_special_tokens) < backend.get_vocab_size() <= config.vocab_size:
@@ -186,6 +187,20 @@ def _refuse_unfit(config: PretrainedConfig, source: str) -> None:
         raise invalid(
             "CONFIG-VALUE", "is no plain text encoder", file=OWN_KEY, value=f"{source} ({config.model_type})", hint=hint
         )
+
+
+@contextlib.contextmanager
+def _folder_errors_explained(source: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:  # the libraries raise many kinds
+        hint = "it needs config.json, tokenizer.json and model.safetensors that go together"
+        message = "can't be read as a text encoder"
+        raise invalid(
+            "WEIGHTS-DAMAGED", message, file=source, value=str(error).strip() or type(error).__name__, hint=hint
+        ) from error
 
 
 @contextlib.contextmanager

@@ -146,6 +146,15 @@ def test_a_folder_without_tokenizer_is_a_finding(tmp_path):
         pretrained_encoder(str(tmp_path), may_download=False)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"model_type": "bert", "hidden_size": "wide"}', b"[1]", b"\xff"])
+def test_a_folder_that_holds_no_model_is_a_finding_that_names_it(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"WEIGHTS-DAMAGED") as caught:
+        pretrained_encoder(str(tmp_path), may_download=True)
+    assert next(iter(caught.value.findings)).file == str(tmp_path)
+
+
 def test_no_pickled_weights_are_read(tmp_path, small):
     config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     config.save_pretrained(tmp_path)
