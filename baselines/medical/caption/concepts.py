@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from baselines.core.config import Config
 from baselines.medical.caption.data import Batch, CaptionData
-from baselines.medical.caption.records import Prediction, concept_code
+from baselines.medical.caption.records import Prediction, concept_code, concept_number
 from baselines.medical.caption.task import ModelConfig
 from baselines.medical.images import normalised
 from baselines.training.data import BaselineDataModule
@@ -354,6 +354,6 @@ def prior(data: CaptionData) -> Tensor:
     counts = np.zeros(len(data.columns))
     truths = data.truths("train")
     for truth in truths:
-        counts[[data.columns[int(concept[1:])] for concept in truth.concepts]] += 1
+        counts[[data.columns[number] for number in map(concept_number, truth.concepts)]] += 1
     share = np.clip(counts / max(1, len(truths)), 1e-4, 1 - 1e-4)
     return torch.from_numpy(np.log(share / (1 - share))).float()
