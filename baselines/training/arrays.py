@@ -195,9 +195,8 @@ def measured(prepare: Prepare, files: Files) -> Made:
 def original_arrays(
     root: Path, items: Mapping[str, Files], recipe: str, prepare: Prepare, *, workers: int = 1, progress: str = "auto"
 ) -> OriginalArrays:
-    """Take the place of :func:`cached_arrays` where every access is to prepare anew, to compare with."""
-    del root, recipe, workers, progress
-    return OriginalArrays(items, prepare)
+    """Take the place of :func:`cached_arrays`, to compare with: every access prepares anew, what the cache says is known."""
+    return OriginalArrays(items, prepare, cached_arrays(root, items, recipe, prepare, workers=workers, progress=progress).facts)
 
 
 class OriginalArrays:
@@ -206,15 +205,15 @@ class OriginalArrays:
     Args:
         items: By id the files that each array is made of.
         prepare: As :func:`cached_arrays` has it.
+        facts: As an :class:`ArrayCache` has them.
     """
 
-    def __init__(self, items: Mapping[str, Files], prepare: Prepare) -> None:
-        self.items, self.prepare = items, prepare
-        self.facts: Mapping[str, Facts] = {key: {} for key in items}
+    def __init__(self, items: Mapping[str, Files], prepare: Prepare, facts: Mapping[str, Facts]) -> None:
+        self.items, self.prepare, self.facts = items, prepare, facts
 
     def __contains__(self, key: object) -> bool:
-        """Whether the item is known; whether it can be prepared comes out then."""
-        return key in self.items
+        """Whether there is an array of this id."""
+        return key in self.facts and ERROR not in self.facts[str(key)]
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         """Prepare an array."""

@@ -1,4 +1,4 @@
-"""``imageclef bench``: what the Trainer costs over a plain loop, and what the cache of pictures gains over decoding.
+"""``imageclef bench``: what the Trainer costs over a plain loop, and what a cache gains over decoding at each access.
 
 Both compare two sides within one process, in turn (A B A B …) and in blocks of equal length, since a machine's speed drifts
 with its temperature and its other users: the ratio of the medians is meant to be quoted, speeds only with their device.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.training.arrays import ERROR, OriginalArrays, cached_arrays, measured
+from baselines.training.arrays import ERROR, cached_arrays, measured, original_arrays
 
 
 def prepare(files, log=None):
@@ -115,10 +115,13 @@ def test_measuring_adds_the_memory(items):
 
 def test_originals_are_prepared_at_each_access(items, tmp_path):
     log = tmp_path / "log"
-    originals = OriginalArrays(items, partial(prepare, log=log))
+    items["b"][0].write_bytes(b"useless")
+    originals = original_arrays(tmp_path / "cache", items, "plain", partial(prepare, log=log), workers=0, progress="none")
+    assert "a" in originals
+    assert "b" not in originals
+    log.unlink()
     assert bytes(originals["a"]) == bytes(originals["a"]) == b"aaaaa"
     assert log.read_text().split() == ["a", "a"]
-    items["b"][0].write_bytes(b"useless")
     with pytest.raises(ValueError, match="of no use"):
         originals["b"]
 

@@ -24,6 +24,7 @@ from baselines.medical.tuberculosis.model import (
 )
 from baselines.medical.tuberculosis.networks import build_network
 from baselines.medical.tuberculosis.task import DataConfig, ModelConfig
+from baselines.training.bench import Plan, _data_rows, measure_data
 from baselines.training.data import Draw
 
 GRID = (16, 24, 24)
@@ -246,3 +247,13 @@ def test_a_draw_is_a_function_of_its_seed(make):
     one, two, other = (module.inputs(data.collate([dataset[Draw(0, seed)]])) for seed in (5, 5, 6))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
+
+
+def test_the_bench_compares_cache_and_files_and_measures_the_filling(make):
+    figures = measure_data(make(batch_size=1), Plan(warmup=1, block=2, rounds=2))
+    assert figures["filling"]["items"] == 19  # all but the one that is cut off
+    assert figures["filling"]["items_per_minute"] > 0
+    assert figures["cached"]["samples_per_second"] > 0
+    assert figures["ratio"] > 0
+    table = dict(_data_rows(figures, "1"))
+    assert table["filling the cache"].endswith("19 items")
