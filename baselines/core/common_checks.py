@@ -107,13 +107,13 @@ def _same_content(data_set: DataSet) -> Iterator[Finding]:
         value = ", ".join(show_id(path.name) for path in paths[1 : MAX_IDS + 1])
         what = f"the same image {'is in ' + ' and '.join(splits) if across else f'is there {len(paths)} times'}"
         code, severity = ("DATA-SPLIT-CONTENT", _ERROR) if across else ("DATA-CONTENT-DUPLICATE", _WARNING)
-        yield Finding(code, severity, what, str(paths[0]), id=samples[paths[0]][1].id, value=value, hint="keep one of them")
+        first, other, hint = samples[paths[0]][1].id, str(paths[1]), "keep one of them"
+        yield Finding(code, severity, what, str(paths[0]), id=first, value=value, hint=hint, other=other)
         truths = {repr(samples[path][1].truth) for path in paths if _is_label(getattr(samples[path][1], "truth", None))}
         if len(truths) > 1:
             hint = "decide which label is right"
-            yield Finding(
-                "DATA-LABEL-CONFLICT", _ERROR, "the same image has different labels", str(paths[0]), value=value, hint=hint
-            )
+            what = "the same image has different labels"
+            yield Finding("DATA-LABEL-CONFLICT", _ERROR, what, str(paths[0]), value=value, hint=hint, other=other)
 
 
 def _is_label(truth: Any) -> bool:
@@ -136,11 +136,11 @@ def _near_duplicates(data_set: DataSet) -> Iterator[Finding]:
         value = f"{show_id(other_sample.id)}, {bits} of 256 bits differ"
         if split == other_split:
             what = f"two images of {split} look alike"
-            yield Finding("DATA-NEAR-DUPLICATE", _INFO, what, str(one), id=sample.id, value=value)
+            yield Finding("DATA-NEAR-DUPLICATE", _INFO, what, str(one), id=sample.id, value=value, other=str(other))
         else:
             what = f"an image of {split} looks like one of {other_split}"
             hint = "look at both; keep near duplicates in one split"
-            yield Finding("DATA-SPLIT-NEAR", _WARNING, what, str(one), id=sample.id, value=value, hint=hint)
+            yield Finding("DATA-SPLIT-NEAR", _WARNING, what, str(one), id=sample.id, value=value, hint=hint, other=str(other))
 
 
 def _split_ids(data_set: DataSet) -> Iterator[Finding]:

@@ -38,6 +38,8 @@ class Finding:
         id: The sample it concerns, where there is one.
         value: What was seen, as text, shortened by :func:`shorten`.
         hint: What was expected and what to do about it.
+        other: Another file that it concerns, such as the second of two that are alike.
+        objects: Places, from 0, of the sample's objects that it concerns, such as its boxes.
     """
 
     code: str
@@ -48,6 +50,8 @@ class Finding:
     id: str = ""
     value: str = ""
     hint: str = ""
+    other: str = ""
+    objects: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         """Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.

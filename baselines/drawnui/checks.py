@@ -65,7 +65,15 @@ def duplicate_objects(data_set: DataSet) -> Iterator[Finding]:
         for first, second in islice(np.argwhere(same).tolist(), 20):
             value = f"boxes {first} and {second}, IoU {iou[first, second]:.3f}"
             what = "two boxes of one class cover the same element"
-            yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, str(sample.image), id=sample.id, value=value)
+            yield Finding(
+                "DATA-DUPLICATE-OBJECT",
+                _WARNING,
+                what,
+                str(sample.image),
+                id=sample.id,
+                value=value,
+                objects=(first, second),
+            )
 
 
 def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
@@ -76,7 +84,10 @@ def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
         for index in np.flatnonzero((ratio > EXTREME_ASPECT) | (sides < 1).any(axis=1)).tolist():
             value = "box {}, {:.1f}×{:.1f} pixels".format(index, *sides[index])
             what = "a box is under a pixel, or far longer than wide"
-            yield Finding("DATA-BOX-ASPECT", _INFO, what, str(sample.image), id=sample.id, value=value, hint="look at it")
+            hint = "look at it"
+            yield Finding(
+                "DATA-BOX-ASPECT", _INFO, what, str(sample.image), id=sample.id, value=value, hint=hint, objects=(index,)
+            )
 
 
 def counts(data_set: DataSet) -> Iterator[Finding]:
@@ -96,9 +107,8 @@ def invisible_boxes(data_set: DataSet) -> Iterator[Finding]:
     for (sample, _), flat in map_parallel(work, labelled, data_set.settings.workers, "looking into boxes", len(labelled)):
         for index, spread in flat:
             value = f"box {index}, standard deviation of grey {spread:.2f}"
-            yield Finding(
-                "DATA-BOX-INVISIBLE", _INFO, "nothing is to be seen in a box", str(sample.image), id=sample.id, value=value
-            )
+            what = "nothing is to be seen in a box"
+            yield Finding("DATA-BOX-INVISIBLE", _INFO, what, str(sample.image), id=sample.id, value=value, objects=(index,))
 
 
 def _flat_boxes(data_set: DataSet, labelled: tuple[Sample, Truth]) -> list[tuple[int, float]]:
