@@ -112,8 +112,11 @@ def test_version(capsys):
         ("tasks", {"task": None, "example": None}),
         ("tasks vqa --example-truth", {"task": "vqa", "example": "truth"}),
         ("tasks --example vqa", {"task": "vqa", "example": "run"}),
-        ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0}),
-        ("sample vqa --size 5 vqg --seed 3 --out d", {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3}),
+        ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0, "full": False}),
+        (
+            "sample vqa --size 5 vqg --seed 3 --out d",
+            {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3, "full": False},
+        ),
         (
             "validate vqa --run r --ids i",
             {"task": "vqa", "run": Path("r"), "ids": Path("i"), "truth": None, "run_options": {}},
@@ -156,6 +159,7 @@ def test_version(capsys):
                 "out": Path("f"),
                 "batch_size": None,
                 "format": None,
+                "task": None,
                 "device": "auto",
             },
         ),
@@ -227,7 +231,7 @@ def test_invalid_input_is_one_finding_a_line(handled, capsys):
     assert cli.main(["tasks"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "r.json:1: error: RUN-A wrong (saw x; write y)\nr.json:2: error: RUN-A wrong (saw x; write y)\n"
+    assert err == "r.json:1: RUN-A wrong (saw x; write y)\nr.json:2: RUN-A wrong (saw x; write y)\n"
 
 
 def test_usage_error(handled, capsys):

@@ -167,7 +167,8 @@ def check_data_set(
     """
     checks: Checks = card.module("checks").CHECKS
     codes = {**CODES, **checks.codes}
-    collector = _Collector(root, {name: code.severity for name, code in codes.items()}, frozenset(ignore), accepted)
+    severities = {name: code.severity for name, code in codes.items() if name not in checks.graded}
+    collector = _Collector(root, severities, frozenset(ignore), accepted)
     splits = _read_splits(card, root, settings, checks, collector)
     paths = {sample.image for split in splits.values() for sample in split.samples if getattr(sample, "image", None)}
     images = examine_images(paths, settings.store, settings.workers)

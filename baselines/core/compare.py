@@ -6,8 +6,6 @@ p-values are adjusted for their number by Holm's method. Runs with an undefined 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from baselines.core import report
+from baselines.core import report, tables
 from baselines.core.findings import Findings, InvalidInput
 from baselines.core.results import Scores
 from baselines.core.scorer import Scored, Scorer
@@ -152,18 +150,18 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return []
 
 
-def cells(rows: Sequence[Row], dash: str = report.NOTHING) -> tuple[list[str], list[list[str]]]:
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the head and the cells of the leaderboard as text."""
     metrics = _columns(rows)
     head = ["rank", "run", *metrics[:1], *(["95 % interval"] if metrics else []), *metrics[1:], "p (Holm)", "verdict"]
     table = []
     for row in rows:
-        numbers: list[str] = [dash] * (len(metrics) + bool(metrics))
+        numbers: list[str] = [report.NOTHING] * (len(metrics) + bool(metrics))
         if row.scores is not None:
             values = [report.format_number(row.scores.metrics[name]) for name in metrics]
             numbers = [values[0], report.format_interval(row.scores.intervals.get(metrics[0])), *values[1:]]
-        p_value = dash if row.p_value is None else f"{row.p_value:.3f}"
-        table.append([dash if row.rank is None else str(row.rank), row.name, *numbers, p_value, row.verdict])
+        p_value = report.NOTHING if row.p_value is None else f"{row.p_value:.3f}"
+        table.append([report.NOTHING if row.rank is None else str(row.rank), row.name, *numbers, p_value, row.verdict])
     return head, table
 
 
@@ -172,58 +170,31 @@ def as_table(rows: Sequence[Row]) -> Table:
     return report.cells_table(*cells(rows), prose=("verdict",), whole=("run",))
 
 
+TEXT_COLUMNS = ("run", "verdict")
+
+
 def as_markdown(rows: Sequence[Row]) -> str:
     """Return the leaderboard as a Markdown table."""
-    head, table = cells(rows)
-    aligned = ["---" if name in TEXT_COLUMNS else "---:" for name in head]
-    lines = [head, aligned, *([cell.replace("|", "\\|") for cell in row] for row in table)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-TEXT_COLUMNS = ("run", "verdict")
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-    }
-)
+    return tables.as_markdown(*cells(rows), TEXT_COLUMNS)
 
 
 def as_latex(rows: Sequence[Row]) -> str:
     """Return the leaderboard as a LaTeX table, which needs the package booktabs; the best run is set in bold."""
-    head, table = cells(rows, dash="--")
-    columns = "".join("l" if name in TEXT_COLUMNS else "r" for name in head)
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(name.translate(_LATEX) for name in head) + r" \\",
-        r"\midrule",
-    ]
-    for row, line in zip(rows, table, strict=True):
-        escaped = [cell.translate(_LATEX) for cell in line]
-        if row.rank == 1:
-            escaped = [rf"\textbf{{{cell}}}" if cell != "--" else cell for cell in escaped]
-        lines.append(" & ".join(escaped) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    return tables.as_latex(*cells(rows), TEXT_COLUMNS, bold=[place for place, row in enumerate(rows) if row.rank == 1])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Return the leaderboard as comma-separated values in full precision, with empty fields where there is nothing."""
     metrics = _columns(rows)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "run", *metrics, *(["low", "high"] if metrics else []), "p", "verdict"])
+    head = ["rank", "run", *metrics, *(["low", "high"] if metrics else []), "p", "verdict"]
+    lines = []
     for row in rows:
         numbers: list[float | None] = [None] * (len(metrics) + 2 * bool(metrics))
         if row.scores is not None:
             interval = row.scores.intervals.get(metrics[0], (None, None))
             numbers = [*(row.scores.metrics[name] for name in metrics), *interval]
-        writer.writerow([row.rank, row.name, *numbers, row.p_value, row.verdict])
-    return buffer.getvalue()
+        lines.append([row.rank, row.name, *numbers, row.p_value, row.verdict])
+    return tables.as_csv(head, lines)
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -56,27 +56,20 @@ class Finding:
     def __str__(self) -> str:
         """Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.
 
+        What is no error says so behind the code.
+
         >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "r.json", 7, "a.jpg", "[1, 2]", "write [y, x, h, w]"))
         r.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
+        >>> print(Finding("RUN-BOM", Severity.INFO, "begins with a byte order mark", "r.json"))
+        r.json: RUN-BOM info: begins with a byte order mark
         """
-        return self._place() + self._text()
-
-    def as_line(self) -> str:
-        """Format as ``FILE:LINE: SEVERITY: CODE message (value seen; what to do)``, as commands print it.
-
-        >>> print(Finding("RUN-BOX", Severity.ERROR, "not four numbers", "r.json", 7).as_line())
-        r.json:7: error: RUN-BOX not four numbers
-        """
-        return f"{self._place()}{self.severity}: {self._text()}"
-
-    def _place(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line) if part not in ("", None))
-        return f"{place}: " if place else ""
-
-    def _text(self) -> str:
+        severity = "" if self.severity is Severity.ERROR else f"{self.severity}: "
         subject = f"{self.id}: " if self.id else ""
         details = "; ".join(part for part in (f"saw {self.value}" if self.value else "", self.hint) if part)
-        return f"{self.code} {subject}{self.message}{f' ({details})' if details else ''}"
+        return (
+            f"{place + ': ' if place else ''}{self.code} {severity}{subject}{self.message}{f' ({details})' if details else ''}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
@@ -109,7 +102,7 @@ class Findings:
 
         >>> found = Findings([Finding("RUN-A", Severity.ERROR, "wrong"), Finding("RUN-B", Severity.ERROR, "odd")])
         >>> [finding.message for finding in found.take("RUN-A")], found.error_count, found.lines()
-        (['wrong'], 1, ['error: RUN-B odd'])
+        (['wrong'], 1, ['RUN-B odd'])
         """
         taken = [finding for finding in self._kept if finding.code == code]
         if taken:
@@ -141,11 +134,11 @@ class Findings:
 
     def first_lines(self, most: int) -> list[str]:
         """Return one line for each of the first findings, errors first; how many were left out is ``len`` less their number."""
-        return [finding.as_line() for severity in Severity for finding in self.of(severity)][:most]
+        return [str(finding) for severity in Severity for finding in self.of(severity)][:most]
 
     def lines(self) -> list[str]:
         """Return one line a finding, and for codes that overflowed a line that says how many were left out."""
-        listed = [finding.as_line() for finding in self]
+        listed = [str(finding) for finding in self]
         return listed + [
             f"{code} {count - MAX_KEPT_PER_CODE} more, not listed"
             for code, count in sorted(self.counts.items())
@@ -157,7 +150,7 @@ class Findings:
 
         >>> said = Findings([Finding("DATA-X", Severity.WARNING, "odd", id=name) for name in "ab"])
         >>> said.summary()
-        ['2 times DATA-X, first: DATA-X a: odd']
+        ['2 times DATA-X, first: DATA-X warning: a: odd']
         """
         first = {finding.code: finding for finding in reversed(list(self))}
         return [f"{self.counts[code]} times {code}, first: {finding}" for code, finding in sorted(first.items())]

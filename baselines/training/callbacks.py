@@ -37,6 +37,10 @@ METRICS_HEADER = ["step", "part", "name", "value"]
 FLUSH_SECONDS = 10.0
 
 
+class PrunedRun(Exception):
+    """A search ended this run, because others did better."""
+
+
 class Status:
     """``status.json`` of a run folder, what state the run is in, for people and scripts; and ``log.txt`` beside it.
 

@@ -16,7 +16,7 @@ import re
 import shutil
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
@@ -38,7 +38,7 @@ from baselines.core.results import Scores
 from baselines.core.scorer import score_files
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints
-from baselines.training.callbacks import Journal, RunWriter, Status, merge_shards
+from baselines.training.callbacks import Journal, PrunedRun, RunWriter, Status, merge_shards
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from baselines.training.data import BaselineDataModule
 from baselines.training.module import BaselineModule
@@ -63,12 +63,13 @@ def process_index() -> int:
     return int(getattr(rank_zero_only, "rank", 0))
 
 
-def run(config: Config, folder: Path) -> RunResult:
+def run(config: Config, folder: Path, watchers: Sequence[Callback] = ()) -> RunResult:
     """Carry out a run in its folder, or what is left of it.
 
     Args:
         config: The run's configuration.
         folder: The run folder; made if it isn't there.
+        watchers: Further callbacks of the training, after the run's own; one may end the run with :class:`PrunedRun`.
 
     Raises:
         InvalidInput: If the configuration, the data or a checkpoint can't be used, another process is at work in the folder,
@@ -97,19 +98,19 @@ def run(config: Config, folder: Path) -> RunResult:
             if first:
                 write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
             status.update()
-            scores = _carry_out(config, folder, status)
+            scores = _carry_out(config, folder, status, watchers)
             status.update(state="finished", phase="finished", step=config.trainer.max_steps)
     return RunResult(folder, skipped=False, scores=scores)
 
 
-def _carry_out(config: Config, folder: Path, status: Status) -> Scores | None:
+def _carry_out(config: Config, folder: Path, status: Status, watchers: Sequence[Callback]) -> Scores | None:
     data, module = build(config)
     first = process_index() == 0
     if first:
         _check_same_data(folder, data)
         write_split(folder, config, data)
         tell_findings(data)
-    fit(config, folder, data, module, status)
+    fit(config, folder, data, module, status, watchers)
     best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
     restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
     trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
@@ -221,7 +222,14 @@ def _environment() -> list[ClusterEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
-def fit(config: Config, folder: Path, data: BaselineDataModule, module: BaselineModule, status: Status) -> None:
+def fit(
+    config: Config,
+    folder: Path,
+    data: BaselineDataModule,
+    module: BaselineModule,
+    status: Status,
+    watchers: Sequence[Callback] = (),
+) -> None:
     """Train from where ``last.ckpt`` ends, or from the start, to the last step; leaves ``last.ckpt`` and ``best.ckpt``.
 
     Without steps there is nothing to resume, and ``best.ckpt`` holds the weights as they are.
@@ -232,7 +240,7 @@ def fit(config: Config, folder: Path, data: BaselineDataModule, module: Baseline
         return
     logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.logger == "tensorboard" else False
     # The journal comes first: a checkpoint has to find the step's numbers in it.
-    trainer = make_trainer(config, folder, [Journal(folder, config, status), Checkpoints(folder, config)], logger)
+    trainer = make_trainer(config, folder, [Journal(folder, config, status), Checkpoints(folder, config), *watchers], logger)
     last = folder / checkpoints.LAST
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 
@@ -395,6 +403,9 @@ def _told_in(status: Status, folder: Path) -> Iterator[None]:
         # Lightning turns an interrupt into an exit.
         tell("interrupted", f"interrupted; {RESUME}")
         raise KeyboardInterrupt(f"interrupted; {RESUME}") from error
+    except PrunedRun as error:
+        tell("pruned", error)
+        raise
     except (InvalidInput, UsageError) as error:
         tell("failed", error)
         raise

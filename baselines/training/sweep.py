@@ -19,7 +19,7 @@ from rich.console import Console
 from baselines.core.config import Config
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
 from baselines.core.paths import run_folder, run_name
-from baselines.core.report import cells_table, format_interval, make_console
+from baselines.core.report import cells_table, format_interval, make_console, show
 from baselines.core.results import Scores
 from baselines.training.compose import COMMAND_LINE, composition_errors_explained, register_schemas, to_config
 
@@ -162,8 +162,8 @@ def report() -> int:
         (run_name(job.overrides), state, _score(job) if state == "finished" else "", str(job.folder / LOG))
         for job, state in zip(outcome.jobs, states, strict=True)
     ]
+    show(cells_table(("run", "state", "score", "log"), rows, prose=("score", "log"), whole=("run", "state")))
     console = make_console()
-    console.print(cells_table(("run", "state", "score", "log"), rows, ("run", "state", "score", "log")))
     failed = [job for job, state in zip(outcome.jobs, states, strict=True) if state != "finished"]
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     for job in failed:
@@ -172,7 +172,7 @@ def report() -> int:
     if outcome.trouble:
         errors.print(f"the launcher said: {outcome.trouble}", markup=False)
     done = f"{len(outcome.jobs) - len(failed)} of {len(outcome.jobs)} runs are finished"
-    console.print(f"{done}; the same command goes on with the others" if failed else done, markup=False, highlight=False)
+    console.print(f"{done}; the same command goes on with the others" if failed else done)
     if any(Status.read(job.folder / STATUS).get("traceback") for job in failed):
         return 3
     return 1 if failed else 0

@@ -84,8 +84,8 @@ def test_invalid_runs_come_last_and_hide_nothing(truth, runs, tmp_path, capsys):
     arguments = ["compare", TASK, "--truth", truth, broken, *runs, missing, "--bootstrap", "100", "--format", "csv"]
     assert main([str(argument) for argument in arguments]) == 1
     output = capsys.readouterr()
-    assert f"{broken}:1: error: RUN-JSON" in output.err
-    assert f"{missing}: error: RUN-FILE-MISSING" in output.err
+    assert f"{broken}:1: RUN-JSON" in output.err
+    assert f"{missing}: RUN-FILE-MISSING" in output.err
     lines = list(csv.DictReader(output.out.splitlines()))
     assert [line["run"] for line in lines] == ["best", "same", "close", "poor", "broken", "missing"]
     assert [line["verdict"] for line in lines[-2:]] == ["invalid: 1 error"] * 2

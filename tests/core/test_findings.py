@@ -80,7 +80,7 @@ def test_raised_with_everything_that_was_found():
 
 def test_invalid_is_one_error():
     error = invalid("DATA-FILE-MISSING", "there is no such file", file="a.json", value=3, hint="look again")
-    assert str(error) == "a.json: error: DATA-FILE-MISSING there is no such file (saw 3; look again)"
+    assert str(error) == "a.json: DATA-FILE-MISSING there is no such file (saw 3; look again)"
     assert error.findings.error_count == 1
 
 

@@ -102,7 +102,7 @@ def test_what_was_not_written_by_us_is_refused(fault):
         Scores.from_json(text, "scores.json")
     lines = str(caught.value).splitlines()
     assert any(message in line for line in lines)
-    assert all(line.startswith("scores.json: error: SCORES-FORM") for line in lines)
+    assert all(line.startswith("scores.json: SCORES-FORM") for line in lines)
 
 
 def test_every_wrong_key_is_named_at_once():

@@ -336,7 +336,7 @@ def test_a_typing_mistake_is_one_line(tmp_path, points):
     done = command(tmp_path, points, "trainer.max_stps=3")
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        "command line: error: CONFIG-UNKNOWN-KEY trainer.max_stps: no such key (did you mean trainer.max_steps?)"
+        "command line: CONFIG-UNKNOWN-KEY trainer.max_stps: no such key (did you mean trainer.max_steps?)"
     )
     assert not (tmp_path / "runs").exists()
 

@@ -1,0 +1,289 @@
+"""``imageclef results``: what came of many runs, a line for each configuration, over its seeds.
+
+Everything is read from the run folders, so that it doesn't matter where and when the runs were carried out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from baselines.core import report, tables
+from baselines.core.config import NEUTRAL_KEYS, flatten
+from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, write_atomic
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
+from baselines.core.results import Scores
+from baselines.core.tasks import get_task
+
+SEEDS = frozenset({"seed"})  # what the runs of one configuration may differ in, beside what can't change results
+STATUS, CARD, SCORES = "status.json", "card.json", "scores.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run folder says.
+
+    Attributes:
+        folder: The folder.
+        state: As in ``status.json``; a run that says it is running may have been killed.
+        seconds: Time of all attempts together.
+        gpu_seconds: The same times the number of GPUs.
+        peak_memory: Most memory, in bytes: of the GPU where there was one, else of the host.
+        config: Its configuration, flattened; empty if it isn't finished.
+        scores: Its scores, if it is finished.
+    """
+
+    folder: Path
+    state: str
+    seconds: float
+    gpu_seconds: float
+    peak_memory: int
+    config: Mapping[str, Any]
+    scores: Scores | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A configuration and what its runs reached.
+
+    Attributes:
+        task: Task id.
+        name: In what it differs from the others.
+        metric: The primary metric.
+        scores: The defined scores of its runs.
+        interval: 95 % interval: of the mean over two or more runs (Student's t), of a single run its bootstrap interval.
+        runs: Its runs.
+        is_best: Whether it has the best mean of its task.
+    """
+
+    task: str
+    name: str
+    metric: str
+    scores: tuple[float, ...]
+    interval: tuple[float, float] | None
+    runs: tuple[Run, ...]
+    is_best: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the runs."""
+        return math.fsum(self.scores) / len(self.scores) if self.scores else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over two or more runs, with one degree of freedom less."""
+        if len(self.scores) < 2:
+            return None
+        mean = math.fsum(self.scores) / len(self.scores)
+        return math.sqrt(math.fsum((score - mean) ** 2 for score in self.scores) / (len(self.scores) - 1))
+
+
+def results(args: argparse.Namespace) -> int:
+    """Print what came of the runs under a folder.
+
+    Args:
+        args: ``folder``; ``format``, one of :data:`WRITERS`; ``out``, a file or ``None``.
+
+    Returns:
+        0 if all runs are finished, else 1.
+
+    Raises:
+        InvalidInput: If there are no runs, or one of their files can't be read.
+    """
+    runs = read_runs(args.folder)
+    rows = summarise(runs)
+    if args.out is not None:
+        refuse_overwriting([(str(run.folder / SCORES), run.folder / SCORES) for run in runs], [("--out", args.out)])
+        write_atomic(args.out, WRITERS[args.format](rows))
+    elif args.format == "table":
+        report.show(as_table(rows))
+    else:
+        sys.stdout.write(WRITERS[args.format](rows))
+    unfinished = [run for run in runs if run.scores is None]
+    sys.stderr.writelines(f"{run.folder}: {run.state}\n" for run in unfinished)
+    return 1 if unfinished else 0
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Read every run folder under a folder, itself included.
+
+    Raises:
+        InvalidInput: If there is none, or the files of a finished run can't be read.
+    """
+    findings = Findings()
+    runs = []
+    for path in sorted(folder.rglob(STATUS)):
+        try:
+            runs.append(_read_run(path.parent))
+        except InvalidInput as error:
+            findings.extend(error.findings)
+    if not runs and not findings.error_count:
+        hint = "give the folder of a sweep, such as runs/vqa/vqa"
+        findings.add(Finding("RESULTS-NONE", Severity.ERROR, "there are no runs here", file=str(folder), hint=hint))
+    findings.raise_errors()
+    return runs
+
+
+def _read_run(folder: Path) -> Run:
+    status = _read_json(folder / STATUS)
+    seconds = float(status.get("seconds") or 0.0)
+    gpu_memory = int(status.get("peak_gpu_memory") or 0)
+    gpu_seconds = seconds * int(status.get("devices") or 1) if gpu_memory else 0.0
+    memory = gpu_memory or int(status.get("peak_memory") or 0)
+    state = str(status.get("state"))
+    config: Mapping[str, Any] = {}
+    scores = None
+    if state == "finished":
+        config = flatten(_read_json(folder / CARD).get("config") or {})
+        scores = Scores.from_json((folder / SCORES).read_text(encoding="utf-8"), str(folder / SCORES))
+    return Run(folder, state, seconds, gpu_seconds, memory, config, scores)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise invalid("RESULTS-UNREADABLE", "is too large", file=path)
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message, hint = "can't be read", "the same training command repairs the run's folder"
+        raise invalid("RESULTS-UNREADABLE", message, file=path, value=str(error), hint=hint) from error
+    if not isinstance(value, dict):
+        raise invalid("RESULTS-UNREADABLE", "is not an object", file=path, value=value)
+    return value
+
+
+def summarise(runs: Sequence[Run]) -> list[Row]:
+    """Return a row for each configuration of the finished runs, by task, the best first."""
+    by_task: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.scores is not None:
+            by_task[run.scores.task].append(run)
+    return [row for task, members in sorted(by_task.items()) for row in _rows_of_task(task, members)]
+
+
+def _rows_of_task(task: str, runs: Sequence[Run]) -> Iterator[Row]:
+    keys = sorted({key for run in runs for key in run.config} - NEUTRAL_KEYS - SEEDS)
+    varying = [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[", ".join(f"{key}={run.config.get(key)}" for key in varying) or "all runs"].append(run)
+    metric = get_task(task).primary
+    rows = [_row(task, name, metric.name, members) for name, members in groups.items()]
+    sign = -1.0 if metric.higher_is_better else 1.0
+    rows.sort(key=lambda row: (row.mean is None, sign * (row.mean or 0.0), row.name))
+    for place, row in enumerate(rows):
+        yield Row(row.task, row.name, row.metric, row.scores, row.interval, row.runs, place == 0 and row.mean is not None)
+
+
+def _row(task: str, name: str, metric: str, runs: Sequence[Run]) -> Row:
+    found = [run.scores for run in runs if run.scores is not None]
+    scores = tuple(each.score for each in found if each.score is not None)
+    interval = found[0].intervals.get(metric) if len(scores) == 1 else student_interval(scores)
+    return Row(task, name, metric, scores, interval, tuple(runs))
+
+
+def student_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return Student's t interval of the mean of two or more values; of fewer there is none.
+
+    >>> [round(end, 3) for end in student_interval([0.4, 0.5, 0.6])]
+    [0.252, 0.748]
+    """
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    error = float(stats.sem(values))
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return mean - reach, mean + reach
+
+
+HEAD = ("task", "configuration", "runs", "metric", "mean", "std", "95 % interval", "hours", "GPU hours", "memory", "best")
+TEXT = ("task", "configuration", "metric", "best")
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Return the cells of the table; its head is :data:`HEAD`."""
+    return [
+        [
+            row.task,
+            row.name,
+            str(len(row.runs)),
+            row.metric,
+            report.format_number(row.mean),
+            report.format_number(row.deviation),
+            report.format_interval(row.interval),
+            f"{sum(run.seconds for run in row.runs) / 3600:.2f}",
+            f"{sum(run.gpu_seconds for run in row.runs) / 3600:.2f}",
+            f"{max(run.peak_memory for run in row.runs) / 2**30:.1f} GiB",
+            "best" if row.is_best else "",
+        ]
+        for row in rows
+    ]
+
+
+def as_table(rows: Sequence[Row]) -> Any:
+    """Return the table for the console."""
+    return report.cells_table(HEAD, cells(rows), prose=("configuration",), whole=("task", "metric", "best"))
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Return the rows with their runs as JSON."""
+    values = [
+        {
+            "task": row.task,
+            "configuration": row.name,
+            "metric": row.metric,
+            "mean": row.mean,
+            "std": row.deviation,
+            "interval": row.interval and list(row.interval),
+            "best": row.is_best,
+            "runs": [
+                {
+                    "folder": str(run.folder),
+                    "seed": run.config.get("seed"),
+                    "score": run.scores and run.scores.score,
+                    "seconds": run.seconds,
+                    "gpu_seconds": run.gpu_seconds,
+                    "peak_memory": run.peak_memory,
+                }
+                for run in row.runs
+            ],
+        }
+        for row in rows
+    ]
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return a line for each run, in full precision."""
+    lines = [
+        (
+            row.task,
+            row.name,
+            run.config.get("seed"),
+            run.scores and run.scores.score,
+            run.seconds,
+            run.gpu_seconds,
+            run.peak_memory,
+        )
+        for row in rows
+        for run in row.runs
+    ]
+    return tables.as_csv(("task", "configuration", "seed", "score", "seconds", "gpu_seconds", "peak_memory"), lines)
+
+
+WRITERS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "table": lambda rows: report.as_text(as_table(rows)),
+    "markdown": lambda rows: tables.as_markdown(HEAD, cells(rows), TEXT),
+    "latex": lambda rows: tables.as_latex(HEAD, cells(rows), TEXT, [place for place, row in enumerate(rows) if row.is_best]),
+    "csv": as_csv,
+    "json": as_json,
+}
