@@ -362,7 +362,8 @@ class CoralData(BaselineDataModule):
         self.images = config.data
         self._splits: dict[tuple[str, str], Split] = {}
         self.classes = dict(SUBSTRATES)
-        self.data_hash = "" if classes else self._hash()
+        self.predicts_only = classes is not None  # then there may be no training set
+        self.data_hash = "" if self.predicts_only else self._hash()
 
     def split(self, name: str) -> Split:
         """Return a split of polygons: ``train``, ``val``, ``all`` or ``test``."""
@@ -400,8 +401,8 @@ class CoralData(BaselineDataModule):
 
     def prepare_data(self) -> None:
         """Fill the cache, on one process of the machine."""
-        self.predict_dataset("train")
-        self.predict_dataset("val")
+        for split in [self.predict_split] if self.predicts_only else ["train", "val"]:
+            self.predict_dataset(split)
 
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are cropped and augmented when asked for by a :class:`Draw`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from baselines.cli import main
 from baselines.coral.data import IGNORED, build_data
 from baselines.coral.model import CLASSES, CoralModule, build_network, dice_loss
 from baselines.coral.records import Prediction
-from baselines.coral.samples import generate
+from baselines.coral.samples import TRAIN, generate
 from baselines.coral.shapes import Shapes
 from baselines.coral.task import DataConfig, ModelConfig
 from baselines.core.config import Config, OptimizerConfig, TrainerConfig
@@ -162,7 +163,9 @@ def test_the_truth_itself_validates_at_one(root):
 
 
 @pytest.mark.slow
-def test_one_fit_serves_both_subtasks(root, tmp_path):
+def test_one_fit_serves_both_subtasks(tmp_path):
+    root = tmp_path / "data"
+    generate(root, "coral-parsing", size=6, seed=4)
     folder = tmp_path / "run"
     run(config(root, model={"foreground": 0.2}), folder)
     for name, task, kind in (
@@ -175,6 +178,7 @@ def test_one_fit_serves_both_subtasks(root, tmp_path):
         truth = folder / name.replace("scores", "truth")
         assert main(["validate", task, "--truth", str(truth), "--run", str(folder / kind)]) == 0
     assert {path.stem for path in (folder / "pictures").iterdir()} >= {"confusion", "substrates"}
+    shutil.rmtree(root / "coral" / TRAIN)  # a test set alone is enough
     for task in ("coral-parsing", "coral-annotation"):
         out = tmp_path / f"{task}.txt"
         assert main(["predict", str(folder), "--data", str(root), "--task", task, "--out", str(out), "--device", "cpu"]) == 0
