@@ -84,7 +84,8 @@ class Decoder(nn.Module):
 
     def longest(self, wanted: int) -> int:
         """Return the most tokens of a text, end included, where ``wanted`` are asked for."""
-        return min(wanted, int(self.model.config.max_position_embeddings) - SPARE_POSITIONS)
+        places = getattr(self.model.config, "max_position_embeddings", None)
+        return min(wanted, int(places) - SPARE_POSITIONS) if places else wanted
 
     def encode(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
         """Return what the model reads and what it should say, padded on the right.
@@ -373,7 +374,7 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
     Raises:
         InvalidInput: If the model can't be had, or can't be used here.
     """
-    where: dict[str, Any] = {"local_files_only": not may_download or Path(source).is_dir()}
+    where: dict[str, Any] = {"local_files_only": not may_download or Path(source).is_dir(), "trust_remote_code": False}
     try:
         # Quietly, or it warns of the new cross-attention, which is meant.
         with _quiet(), network_errors_explained(f"transformers/{source}", experiment, "model.text.decoder", "/path/to/folder"):
@@ -390,8 +391,8 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
             _refuse_blind(model)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         hint = "choose one of the kind of BERT, RoBERTa, GPT-2 or BART with model.safetensors and tokenizer.json"
-        message = "can't be used as a decoder"
-        raise invalid("CONFIG-VALUE", message, file="model.text.decoder", value=f"{source}: {error}", hint=hint) from error
+        message = f"can't be used as a decoder: {error}"
+        raise invalid("CONFIG-VALUE", message, file="model.text.decoder", value=source, hint=hint) from error
     return Decoder(model, backend)
 
 
@@ -433,7 +434,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _from_config(config: Any) -> Any:
-    return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, trust_remote_code=False)
 
 
 def _refuse_blind(model: Any) -> None:
@@ -450,6 +451,8 @@ def _backend(tokenizer: Any, config: Any) -> Tokenizer:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or config.bos_token_id is None or config.eos_token_id is None:
         raise ValueError("it has no tokenizer.json, or no tokens for begin and end")
+    if backend.get_vocab_size() > config.vocab_size:
+        raise ValueError("its tokenizer has more tokens than the model")
     return cast("Tokenizer", backend)
 
 

@@ -189,10 +189,11 @@ def published(folder, config):
     return str(folder)
 
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 300}
+# The tokenizer has some 320 tokens.
+SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 320}
 PUBLISHED = {
     "bert": BertConfig(**SIZES, max_position_embeddings=32),
-    "gpt2": GPT2Config(n_embd=32, n_layer=1, n_head=4, vocab_size=300, n_positions=32),
+    "gpt2": GPT2Config(n_embd=32, n_layer=1, n_head=4, vocab_size=320, n_positions=32),
 }
 
 
@@ -221,6 +222,9 @@ def test_what_can_be_no_decoder_is_a_finding(tmp_path):
     blind = published(tmp_path / "blind", GPTNeoXConfig(**SIZES))
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*can't be used as a decoder"):
         published_decoder(blind, may_download=False)
+    narrow = published(tmp_path / "narrow", BertConfig(**(SIZES | {"vocab_size": 100}), max_position_embeddings=32))
+    with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*more tokens than the model"):
+        published_decoder(narrow, may_download=False)
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*multiple of the heads"):
         small_decoder(TEXTS, replace(OPTIONS, heads=5))
 
