@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -280,6 +281,7 @@ _PREFIX = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_", re.IGNORE
 _LABEL_FILE = "trainset_metadata.csv"
 _MASKS = re.compile(r"masks?[-_ ]?([12])", re.IGNORECASE)
 _TEST = "TST_"
+_ARCHIVE = re.compile(r"(TRN|TST)_.*\.nii\.gz$|TrainSet_metaData\.csv$", re.IGNORECASE)
 _DEPTH = 6  # folders below the family's that are looked into
 
 
@@ -363,9 +365,10 @@ def _find_files(root: Path, task: str, findings: Findings) -> _Files:
 
     A file in a folder called ``masks1`` or the like is a mask; a UUID before a name is left out.
     """
-    folder = next((place for place in (root / FAMILY, root / FAMILY.name, root) if place.is_dir()), None)
+    places = (root / FAMILY, root / FAMILY.name, *((root,) if _holds_archive(root) else ()))
+    folder = next((place for place in places if place.is_dir()), None)
     if folder is None:
-        raise _missing(root, task, "there is no such folder")
+        raise _missing(root, task, "the files of tuberculosis are not here")
     files, junk, seen = _Files(), 0, set()
     for place, folders, names in os.walk(folder, followlinks=True):
         inner = Path(place)
@@ -391,6 +394,16 @@ def _find_files(root: Path, task: str, findings: Findings) -> _Files:
     if junk:
         Report(findings, str(folder), "DATA").info("JUNK", f"{junk} files that a desktop left behind", hint="they are ignored")
     return files
+
+
+def _holds_archive(folder: Path) -> bool:
+    """Whether the files lie in this folder or one below it: another one is not searched, it may be a whole file system."""
+    inner = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()] if folder.is_dir() else []
+    for place in (folder, *inner):
+        with suppress(OSError), os.scandir(place) as entries:
+            if any(_ARCHIVE.match(_PREFIX.sub("", entry.name)) for entry in entries):
+                return True
+    return False
 
 
 def _add_file(kind: dict[str, Path], name: str, path: Path, findings: Findings) -> None:

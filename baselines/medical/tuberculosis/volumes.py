@@ -279,7 +279,8 @@ def prepare(ct: Path, masks: Sequence[Path], grid: Shape, margin: float = MARGIN
             volume[place : place + inside.stop - inside.start] = _within_slices(hu[box[0], box[1], inside], operators)
     notes.tell_values()
     coverage = _within_slices(mask[box].astype(np.float32), operators)
-    volume = (volume - np.float32(LOWEST)) / np.float32(HIGHEST - LOWEST)
+    volume -= np.float32(LOWEST)
+    volume /= np.float32(HIGHEST - LOWEST)
     planes = [_along(each, operators[2]) for each in (volume, coverage)]
     order = np.argsort(-turns[:, 0])  # the array's axes in the order head, front, right
     flips = tuple(place for place, axis in enumerate(order) if turns[axis, 1] < 0)
@@ -307,10 +308,11 @@ class _Notes:
 
 def _to_hu(slab: NDArray[Any], header: Header, notes: _Notes) -> NDArray[np.float32]:
     """Return a slab in HU, clipped to the window; what is no number is counted and filled."""
-    hu = slab.astype(np.float32)
-    if (header.slope, header.intercept) != (1.0, 0.0):
-        hu = hu * np.float32(header.slope) + np.float32(header.intercept)
-    if header.dtype.kind == "f" and not np.isfinite(hu).all():
+    with np.errstate(over="ignore", invalid="ignore"):  # a hostile slope makes infinities of integers, too
+        hu = slab.astype(np.float32)
+        if (header.slope, header.intercept) != (1.0, 0.0):
+            hu = hu * np.float32(header.slope) + np.float32(header.intercept)
+    if not np.isfinite(hu).all():
         for name, is_so in (("NaN", np.isnan(hu)), ("-inf", np.isneginf(hu)), ("inf", np.isposinf(hu))):
             notes.strange[name] += int(is_so.sum())
         hu = np.nan_to_num(hu, nan=LOWEST, neginf=LOWEST, posinf=HIGHEST)

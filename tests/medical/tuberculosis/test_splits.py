@@ -144,6 +144,15 @@ def test_train_and_validation_make_up_the_whole(root):
     assert all(Counter(s.truth.label for s in part.samples) == {1: 1, 2: 1} for part in folds)
 
 
+def test_the_folder_of_the_files_will_do_and_another_is_not_searched(root):
+    folder = root / "medical" / "tuberculosis"
+    expected, _ = read(root)
+    assert read(folder)[0].samples == read(folder.parent)[0].samples == expected.samples
+    folder.rename(root / "medical" / "other")
+    with pytest.raises(InvalidInput, match="not here"):
+        read(root)
+
+
 def test_missing_files_say_where_they_were_looked_for(tmp_path, root):
     with pytest.raises(InvalidInput, match=r"data\.root.*imageclef sample tuberculosis"):
         read(tmp_path / "nowhere")

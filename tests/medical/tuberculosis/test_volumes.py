@@ -75,6 +75,15 @@ def test_values_are_clipped_scaled_and_filled(tmp_path, mask):
     np.testing.assert_array_equal(prepare(write_nifti(tmp_path / "d.nii.gz", volume), [mask], GRID).array, filled.array)
 
 
+def test_values_that_no_float_holds_are_counted(tmp_path, mask):
+    volume = chest().astype(np.float64)
+    volume[7, 6, 5], volume[7, 7, 5] = 1e300, -1e300
+    huge = prepare(write_nifti(tmp_path / "a.nii.gz", volume, dtype=np.float64), [mask], GRID)
+    assert huge.notes[0][2] == "1 -inf, 1 inf"
+    sloped = prepare(write_nifti(tmp_path / "b.nii.gz", chest(), scl_slope=3e38, scl_inter=0.0), [mask], GRID)
+    assert rules(sloped) == ["NAN"]
+
+
 def test_masks_are_united_matched_by_shape_and_compared_with_their_corner(tmp_path, mask):
     ct = write_nifti(tmp_path / "a.nii.gz", chest())
     right = lungs()
