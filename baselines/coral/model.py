@@ -99,7 +99,8 @@ def _decoder_options(model: ModelConfig) -> dict[str, Any]:
     """Return what the architectures call the width of their decoder; 256 gives each one's own default."""
     width = model.decoder
     if model.name in ("unet", "unetplusplus"):
-        return {"decoder_channels": [max(8, width >> step) for step in range(5)]}
+        # Fewer than 16 in the last layers can't hold what tells 13 substrates apart.
+        return {"decoder_channels": [max(16, width >> step) for step in range(5)]}
     if model.name == "fpn":
         return {"decoder_pyramid_channels": width, "decoder_segmentation_channels": -(-width // 64) * 32}  # norms of 32 groups
     if model.name == "segformer":

@@ -159,7 +159,7 @@ class ModelConfig(config.ModelConfig):
     flips: bool = False
     scales: tuple[Annotated[float, Range(0.2, 5)], ...] = (1.0,)
     instances: Literal["watershed", "components"] = "watershed"
-    marker: Share = 0.5
+    marker: Share = 0.8
     foreground: Share = 0.5
     min_area: Count = 40
     min_score: Share = 0.05
