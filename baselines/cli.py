@@ -242,6 +242,8 @@ def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, metavar="ROOT", help="data root, laid out as data/README.md says")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="truth of the test split, which a data root doesn't hold")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to this file as well")
+    page = "write a page to look at: findings, pictures of them, near duplicates, distributions; one file, without a network"
+    parser.add_argument("--html", type=Path, metavar="FILE", help=page)
     parser.add_argument("--ignore", metavar="CODE", nargs="+", default=[], help="codes that are not looked for")
     parser.add_argument("--accept", type=Path, metavar="FILE", help="findings that are known and accepted")
     accepted = "write the errors and warnings of this check, and those of --accept, to this file, to be accepted"
@@ -292,7 +294,7 @@ VERBS = {
         "sanity-check a data set before it is released or trained on",
         "baselines.core.check:check",
         _check,
-        "example: imageclef check drawnui-wireframe data --json findings.json",
+        "example: imageclef check drawnui-wireframe data --html findings.html",
     ),
     "train": Verb(
         "fit, predict, write the run file and score it",

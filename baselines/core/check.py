@@ -19,7 +19,7 @@ from typing import Any
 
 from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
-from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_json_atomic
+from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
 from baselines.core.images import cache_folder, examine_images
 from baselines.core.report import cells_table, make_console, show
@@ -34,8 +34,8 @@ def check(args: argparse.Namespace) -> int:
     """Check a data set and print what was found, a row a code.
 
     Args:
-        args: ``task``; ``root``; ``truth``, a file or ``None``; ``json``, a file to write or ``None``; ``ignore``, codes;
-            ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to remember
+        args: ``task``; ``root``; ``truth``, a file or ``None``; ``json`` and ``html``, files to write or ``None``; ``ignore``,
+            codes; ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to remember
             what was found in each image.
 
     Returns:
@@ -46,7 +46,7 @@ def check(args: argparse.Namespace) -> int:
         UsageError: If a file to write is one of the files to read.
     """
     inputs = [("--truth", args.truth), ("--accept", args.accept)]
-    refuse_overwriting(inputs, [("--json", args.json)])
+    refuse_overwriting(inputs, [("--json", args.json), ("--html", args.html)])
     card = get_task(args.task)
     before = read_accepted(args.accept) if args.accept else frozenset()
     store = cache_folder() / "check" / f"{_root_key(args.root)}.jsonl" if args.cache else None
@@ -54,6 +54,10 @@ def check(args: argparse.Namespace) -> int:
     outcome = check_data_set(card, args.root, settings, args.ignore, before)
     if args.json:
         write_json_atomic(args.json, outcome.to_dict())
+    if args.html:
+        from baselines.core.check_page import check_page  # it shows what this module finds
+
+        write_atomic(args.html, check_page(outcome))
     show(findings_table(outcome))
     console = make_console()
     console.print(verdict(outcome), markup=False, highlight=False)

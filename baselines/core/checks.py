@@ -99,6 +99,8 @@ class Checks:
         class_names: Returns the names of all classes of a data set.
         group: Returns what a sample must not share with one of another split, such as a patient; ``None`` if it isn't known.
         distributions: Returns what the report shows of the task's own numbers.
+        draw: Draws a sample of a split with its truth, and marks those of its objects whose places, from 0, are given; ``None``
+            where nothing can be drawn. Left out, the report shows the image alone.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -108,6 +110,35 @@ class Checks:
     class_names: Callable[[DataSet], Sequence[str]] | None = None
     group: Callable[[Any], str] | None = None
     distributions: Callable[[DataSet], Sequence[Distribution]] | None = None
+    draw: Callable[[Any, Any, frozenset[int]], Image.Image | None] | None = None
+
+
+def compare_counts(
+    data_set: DataSet, published: Mapping[str, int], severity: Severity = _INFO, release: str = "the campaign"
+) -> Iterator[Finding]:
+    """Compare the number of samples with what the campaign published; a generated sample makes no such claim.
+
+    Args:
+        data_set: The data set.
+        published: The number of samples by split; splits that are not there are left out.
+        severity: How bad another number is.
+        release: Whose numbers these are.
+    """
+    if is_generated(data_set):
+        return
+    for name, expected in published.items():
+        found = len(data_set.splits[name].samples) if name in data_set.splits else expected
+        if found != expected:
+            what = f"the {name} set of {release} has {expected} {data_set.card.unit}s"
+            value = f"{found}, published {expected}"
+            yield Finding("DATA-COUNT", severity, what, str(data_set.root), id=name, value=value)
+
+
+def is_generated(data_set: DataSet) -> bool:
+    """Whether the data set says that it is a generated sample: it is not held against figures of the campaign's data."""
+    files = (getattr(sample, "image", None) or getattr(sample, "ct", None) for _, sample in data_set.samples())
+    places = {file.parent for file in files if file} | {data_set.root, data_set.root / data_set.card.id}
+    return any(is_sample(place, data_set.root) for place in places)
 
 
 def histogram(title: str, values: Mapping[str, Sequence[float]], edges: Sequence[float]) -> Distribution:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -109,6 +109,37 @@ def draw_boxes(
     taken: list[Rectangle] = []
     for box, style, label in zip(sides.tolist(), styles, labels, strict=True):
         _label(pen, box, style, label, LABEL_SIZE - 2 if dense else LABEL_SIZE, taken)
+    return picture
+
+
+def draw_outlines(
+    image: Image.Image,
+    outlines: Sequence[NDArray[np.floating]],
+    styles: Sequence[Style],
+    labels: Sequence[str],
+    marked: Collection[int] = (),
+) -> Image.Image:
+    """Return a copy of an image with outlines on it: closed lines, thin, some of which are marked.
+
+    Args:
+        image: RGB.
+        outlines: ``(K, 2)`` x and y in pixels of the image, the corners of each.
+        styles: One for each outline; only the colours are used.
+        labels: One for each outline; where some are marked, these alone have labels.
+        marked: Places of the outlines that are marked: they are thick and black.
+    """
+    picture = image.copy()
+    pen = ImageDraw.Draw(picture)
+    for place in sorted(range(len(outlines)), key=lambda place: place in marked):
+        line = [tuple(corner) for corner in outlines[place].tolist()]
+        width, colour = (3, BLACK) if place in marked else (1, styles[place].colour)
+        pen.line([*line, *line[:2]], WHITE, width + 2, joint="curve")
+        pen.line([*line, *line[:2]], colour, width, joint="curve")
+    taken: list[Rectangle] = []
+    for place in [place for place in range(len(outlines)) if place in marked or not marked]:
+        low, high = outlines[place].min(axis=0), outlines[place].max(axis=0)
+        style = Style(BLACK) if marked else styles[place]
+        _label(pen, (*low.tolist(), *high.tolist()), style, labels[place], LABEL_SIZE, taken)
     return picture
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, histogram
 from baselines.core.findings import Finding, Severity
 from baselines.core.images import map_parallel
@@ -24,6 +25,7 @@ NEAR_IOU = 0.95  # from which two boxes of a class are one element annotated twi
 EXTREME_ASPECT = 60.0  # of the longer to the shorter side; a line across a page has about 40
 FLAT_SPREAD = 1.5  # standard deviation of grey values under which nothing is to be seen in a box
 MIN_FLAT_SIDE = 4  # pixels; smaller boxes hold too little to tell
+PAGE_SIDE = 640  # pixels of the longer side of a page in the report
 # Images per split (page `drawnui` of the specification).
 PUBLISHED = {
     "drawnui-wireframe": {"all": 3218, "test": 1073},
@@ -147,12 +149,27 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     )
 
 
+def _draw(split: Split, sample: Sample, marked: frozenset[int]) -> Image.Image:
+    """Draw a page with its true boxes."""
+    with Image.open(sample.image) as image:
+        width, height = image.size
+        page = pictures.shrink(image, PAGE_SIDE)
+    if sample.truth is None:
+        return page
+    scale = np.array([page.width / width, page.height / height])
+    corners = sample.truth.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]] * scale
+    labels = sample.truth.labels.tolist()
+    styles = [pictures.style_of(label) for label in labels]
+    return pictures.draw_outlines(page, list(corners), styles, [split.truth_set.classes[label] for label in labels], marked)
+
+
 CHECKS = Checks(
     rules=(empty_records, duplicate_objects, extreme_aspects, counts, invisible_boxes),
     splits={"drawnui-wireframe": ("all", "test")},
     classes=_classes,
     class_names=_class_names,
     distributions=_distributions,
+    draw=_draw,
     codes={
         "DATA-OUT-OF-IMAGE": Code(_WARNING, "a box leaves the image by more than a thousandth of a pixel", "x + w = 1.02"),
         "DATA-BOX-ZERO": Code(_ERROR, "a box without width or height", "[0.1, 0.1, 0, 0.2]"),
