@@ -111,7 +111,7 @@ def small_encoder(questions: Iterable[str], width: int, layers: int, heads: int,
         max_position_embeddings=MAX_TOKENS,
         pad_token_id=0,
     )
-    return TextEncoder(AutoModel.from_config(config, attn_implementation=ATTENTION), tokenizer)
+    return TextEncoder(_from_config(config), tokenizer)
 
 
 def pretrained_encoder(source: str, *, may_download: bool, experiment: str = "EXPERIMENT") -> TextEncoder:
@@ -127,7 +127,7 @@ def pretrained_encoder(source: str, *, may_download: bool, experiment: str = "EX
         InvalidInput: If the encoder can't be had, or is of a kind that can't be used here.
     """
     is_folder = Path(source).is_dir()
-    where: dict[str, Any] = {"local_files_only": is_folder or not may_download}
+    where: dict[str, Any] = {"local_files_only": is_folder or not may_download, "trust_remote_code": False}
     remote = network_errors_explained(f"transformers/{source}", experiment, OWN_KEY, "/path/to/folder")
     with _folder_errors_explained(source) if is_folder else remote, _without_bars():
         config = AutoConfig.from_pretrained(source, **where)
@@ -156,12 +156,16 @@ def described_encoder(weights: Mapping[str, Tensor], source: Path) -> TextEncode
     try:
         config = AutoConfig.for_model(**json.loads(_to_text(weights["architecture"])))
         _refuse_larger(config, sum(each.numel() for each in weights.values()))
-        model = AutoModel.from_config(config, attn_implementation=ATTENTION)
+        model = _from_config(config)
         return TextEncoder(model, Tokenizer.from_str(_to_text(weights["tokenizer_json"])))
     except Exception as error:  # the libraries raise many kinds, plain `Exception` among them
         hint = "take the file from a copy, or train again"
         message = "the description of the text encoder can't be used"
         raise invalid("WEIGHTS-DAMAGED", message, file=source, value=str(error), hint=hint) from error
+
+
+def _from_config(config: PretrainedConfig) -> PreTrainedModel:
+    return AutoModel.from_config(config, attn_implementation=ATTENTION, trust_remote_code=False)
 
 
 def _refuse_larger(config: PretrainedConfig, size: int) -> None:
@@ -171,7 +175,7 @@ def _refuse_larger(config: PretrainedConfig, size: int) -> None:
     if int(config.num_hidden_layers) > MAX_LAYERS:
         raise ValueError(f"{config.num_hidden_layers} layers")
     with torch.device("meta"):
-        described = AutoModel.from_config(config, attn_implementation=ATTENTION)
+        described = _from_config(config)
     if sum(each.numel() for each in described.parameters()) > 2 * size:  # twice, since it still has its pooler
         raise ValueError("the weights are those of a smaller one")
 

@@ -155,6 +155,21 @@ def test_a_folder_that_holds_no_model_is_a_finding_that_names_it(tmp_path, conte
     assert next(iter(caught.value.findings)).file == str(tmp_path)
 
 
+def test_no_code_of_a_folder_is_run(tmp_path, small):
+    proof = tmp_path / "proof"
+    (tmp_path / "evil.py").write_text(f"open({str(proof)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    auto = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model", "AutoTokenizer": "evil.Model"}
+    for kind in ("bert", "evil"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": auto}))
+        with pytest.raises(InvalidInput):
+            pretrained_encoder(str(tmp_path), may_download=True)
+    weights = small.state_dict()
+    plain = json.loads(bytes(weights["architecture"].tolist())) | {"auto_map": {"AutoModel": f"{tmp_path}--evil.Model"}}
+    weights["architecture"] = torch.tensor(list(json.dumps(plain).encode()), dtype=torch.uint8)
+    described_encoder(weights, Path("model.safetensors"))
+    assert not proof.exists()
+
+
 def test_no_pickled_weights_are_read(tmp_path, small):
     config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     config.save_pretrained(tmp_path)
