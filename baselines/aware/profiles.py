@@ -135,13 +135,13 @@ class _Reader:
         """Report what was counted."""
         hint = "due are six fields, blank-separated: concept confidence x0 y0 x1 y1, with decimal points; it is left out"
         what = f"{self.broken.count} detections can't be read"
-        self.broken.tell(self.report, Severity.WARNING, "DETECTION", what, hint)
+        self.broken.tell(self.report, Severity.WARNING, "DETECTION-FORM", what, hint)
         what = f"{self.twice.count} detections are there twice in an image"
         self.twice.tell(self.report, Severity.WARNING, "DUPLICATE-OBJECT", what, "they count once")
         what = f"{self.outside.count} detections have a confidence or a corner outside of 0 to 1, or a box without size"
-        self.outside.tell(self.report, Severity.WARNING, "BOX-RANGE", what, "they are clipped to it")
+        self.outside.tell(self.report, Severity.WARNING, "DETECTION-FORM", what, "they are clipped to it")
         what = f"{self.unrated.count} detections are of {len(self.unrated_concepts)} concepts without rating"
-        self.unrated.tell(self.report, Severity.WARNING, "CONCEPT-UNRATED", what, "their rating is unknown, not 0")
+        self.unrated.tell(self.report, Severity.WARNING, "CONCEPT-NO-RATING", what, "their rating is unknown, not 0")
 
 
 def parse_detection(text: object) -> tuple[str, float, float, float, float, float] | None:

@@ -37,14 +37,13 @@ _LAYOUT = 'the layout of 2022 and 2023 is { "user": {"acc": 0.1, "bank": 0.2, "i
 
 # What the reader finds beside what all readers do; of several severities the one that a release is held to.
 CODES: dict[str, Code] = {
-    "DATA-BOX-RANGE": Code(
-        Severity.WARNING, "a confidence or corner outside of 0 to 1, or a box without size; it is clipped", "car 1.2 0 0 1 1"
-    ),
-    "DATA-CONCEPT-UNRATED": Code(
+    "DATA-CONCEPT-NO-RATING": Code(
         Severity.WARNING, "detections of concepts without rating", "a concept that class_scores.json lacks"
     ),
-    "DATA-DETECTION": Code(
-        Severity.WARNING, "a detection is not six fields with decimal points; it is left out", "car 0,9 0 0 1 1"
+    "DATA-DETECTION-FORM": Code(
+        Severity.ERROR,
+        "a detection is not six fields, or leaves its range; the reader leaves it out, or clips it",
+        "car 0,9 0 0 1 1",
     ),
     "DATA-DUPLICATE-OBJECT": Code(Severity.WARNING, "a detection twice in an image; it counts once", "two equal lines"),
     "DATA-EMPTY-RECORD": Code(Severity.INFO, "a user without detections", '"u1": {}'),
@@ -155,7 +154,7 @@ def read_split(
     """
     if split not in ("train", "val", "test"):
         raise UsageError(f"no split {split!r}: the splits are train, val and test")
-    folder = root / "aware" if (root / "aware").is_dir() else root
+    folder = folder_of(root)
     scores = _find(folder, task, "class_scores.json")
     detections = _find(folder, task, f"predictions_{split}.json", f"prediction_{split}.json")
     ratings = _read_ratings(scores, findings, "concept")
@@ -172,6 +171,11 @@ def read_split(
     )
     concepts = sorted({*ratings, *(concept for sample in samples for concept in sample.profile.concepts)})
     return Split(split, samples, TruthSet({name: truths[name] for name in users}, dict(enumerate(concepts))), ratings)
+
+
+def folder_of(root: Path) -> Path:
+    """Return the folder of the files: ``aware`` in the data root, or the root itself."""
+    return root / "aware" if (root / "aware").is_dir() else root
 
 
 def _find(folder: Path, task: str, *names: str) -> Path:

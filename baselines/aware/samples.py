@@ -71,7 +71,7 @@ class Profile:
     suggestion: _Array
 
 
-def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> None:
+def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, quirks: bool = True) -> None:
     """Write the sample data set under ``root/aware``, in the layout of the release of 2023.
 
     The same request again changes nothing; another size or seed replaces what an earlier one wrote.
@@ -81,6 +81,8 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
         task: ``aware``.
         size: Number of training users; the other splits have a third as many each. By default 600, as released.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
+        quirks: Whether to put in what is wrong with the real data: repeated detections, users with few photos, tied ratings,
+            and an example of a run that is no JSON and has unknown users.
 
     Raises:
         UsageError: If ``size`` is less than 1 or ``seed`` is negative.
@@ -88,16 +90,17 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
     """
     size = DEFAULT_SIZE if size is None else size
     request = {"note": NOTE, "task": task, "size": size, "seed": seed, "version": VERSION}
-    write_sample_sets(root, [task], request, lambda folder: _write(folder / task, size, seed))
+    request |= {} if quirks else {"quirks": False}
+    write_sample_sets(root, [task], request, lambda folder: _write(folder / task, size, seed, quirks=quirks))
 
 
-def _write(folder: Path, size: int, seed: int) -> None:
+def _write(folder: Path, size: int, seed: int, *, quirks: bool) -> None:
     folder.mkdir()
     rng = np.random.default_rng(seed)
     world = make_world(rng)
     counts = {name: max(3, round(size * share)) for name, share in SHARES.items()}
-    profiles = {name: _profiles(world, count, rng, name) for name, count in counts.items()}
-    ratings = _rate([profile for users in profiles.values() for profile in users.values()], rng)
+    profiles = {name: _profiles(world, count, rng, name, quirks=quirks) for name, count in counts.items()}
+    ratings = _rate([profile for users in profiles.values() for profile in users.values()], rng, ties=quirks)
     names = [name for users in profiles.values() for name in users]
     truths = {
         name: Truth(name, dict(zip(SITUATIONS, row, strict=True))) for name, row in zip(names, ratings.tolist(), strict=True)
@@ -107,7 +110,8 @@ def _write(folder: Path, size: int, seed: int) -> None:
         file = "sample_truth.json" if name == "test" else f"gt_{name}.json"
         write_truth(folder / file, TruthSet({user: truths[user] for user in users}))
     _write_json(folder / "class_scores.json", _class_scores(world.ratings, rng))
-    write_atomic(folder / "dummy_run.json", _dummy_run(counts["test"], rng))
+    users = None if quirks else list(profiles["test"])
+    write_atomic(folder / "dummy_run.json", _dummy_run(counts["test"], rng, users))
 
 
 def make_world(rng: np.random.Generator) -> World:
@@ -131,13 +135,13 @@ def make_world(rng: np.random.Generator) -> World:
     return World(frequency, effects, ratings, rng.beta(1.6, 1.2, CONCEPTS))
 
 
-def _profiles(world: World, count: int, rng: np.random.Generator, split: str) -> dict[str, Profile]:
-    """Make the users of a split, each with a random id; the first of the test split has but three photos."""
-    sizes = np.clip(np.round(rng.normal(35.6, 8.5, count)), 13, 68).astype(int)
-    if split == "test":
+def _profiles(world: World, count: int, rng: np.random.Generator, split: str, *, quirks: bool) -> dict[str, Profile]:
+    """Make the users of a split, each with a random id; with quirks the first of the test split has but three photos."""
+    sizes = np.clip(np.round(rng.normal(35.6, 8.5, count)), 13 if quirks else 20, 68).astype(int)
+    if split == "test" and quirks:
         sizes[0] = 3
     profiles = {_name(rng): _profile(world, int(photos), rng) for photos in sizes}
-    for profile in list(profiles.values())[:: max(1, count // 9)]:  # some detections are there twice
+    for profile in list(profiles.values())[:: max(1, count // 9)] if quirks else ():  # some detections are there twice
         detections = next(iter(profile.images.values()))
         detections.insert(0, detections[0])
     names = sorted(profiles)
@@ -172,7 +176,7 @@ def _detection(concept: int, confidence: float, usual: float, rng: np.random.Gen
     return f"VC{concept} {float(np.float32(confidence))!r} {' '.join(repr(float(side)) for side in box)}"
 
 
-def _rate(profiles: Sequence[Profile], rng: np.random.Generator) -> _Array:
+def _rate(profiles: Sequence[Profile], rng: np.random.Generator, *, ties: bool) -> _Array:
     """Return ``(N, 4)`` ratings of nine raters' mean: what the photos suggest, and what no detector sees."""
     seen = np.array([profile.suggestion for profile in profiles])
     seen = (seen - seen.mean(0)) / np.maximum(seen.std(0), 1e-9)
@@ -182,7 +186,7 @@ def _rate(profiles: Sequence[Profile], rng: np.random.Generator) -> _Array:
     root = vectors * np.sqrt(np.maximum(values, 1e-6))
     ratings: _Array = DEVIATION * (SEEN * seen + rng.normal(size=seen.shape) @ root.T)
     tied = rng.choice(len(ratings), len(ratings) // 60, replace=False)  # raters who agree give equal means
-    for user in tied.tolist():
+    for user in tied.tolist() if ties else ():
         situation = int(rng.integers(4))
         ratings[user, situation] = ratings[int(rng.integers(len(ratings))), situation]
     return ratings
@@ -197,8 +201,11 @@ def _class_scores(ratings: _Array, rng: np.random.Generator) -> dict[str, dict[s
     }
 
 
-def _dummy_run(users: int, rng: np.random.Generator) -> str:
-    """Write the example of a run as released: a comma missing, another too many, and users that are in no split."""
+def _dummy_run(users: int, rng: np.random.Generator, known: Sequence[str] | None) -> str:
+    """Write the example of a run, for known users; else as released: a comma missing, another too many, and unknown users."""
+    if known is not None:
+        numbers = (dict(zip(SITUATIONS, row, strict=True)) for row in rng.uniform(-30, 30, (len(known), 4)).round(2).tolist())
+        return json.dumps(dict(zip(known, numbers, strict=True)), indent=0) + "\n"
     rows = (
         f'"{_name(rng)}": {{"acc": {acc:.2f} "it": {it:.2f}, "bank": {bank:.2f}, "wait": {wait:.2f},}}'
         for acc, it, bank, wait in rng.uniform(-30, 30, (users, 4)).tolist()

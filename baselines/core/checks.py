@@ -12,9 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from baselines.core.findings import Finding, Severity
 from baselines.core.images import ImageFacts
 from baselines.core.runs import Code
+from baselines.core.sample_sets import is_sample
 from baselines.core.tasks import TaskCard
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -94,6 +97,7 @@ class Checks:
     Attributes:
         rules: The rules that the task's data set can break.
         codes: What they can find, with the severity that the specification gives it.
+        graded: Those of all codes whose severity depends on the case, so that what the reader says of it holds.
         splits: Names of the splits as released, by task; left out, ``train``, ``val`` and ``test``.
         classes: Returns the class names of a sample, given its split, one for each item; ``None`` if the task has no classes.
         class_names: Returns the names of all classes of a data set.
@@ -105,6 +109,7 @@ class Checks:
 
     rules: tuple[Rule, ...] = ()
     codes: Mapping[str, Code] = field(default_factory=dict)
+    graded: frozenset[str] = frozenset()
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: Callable[[Any, Any], Iterable[str]] | None = None
     class_names: Callable[[DataSet], Sequence[str]] | None = None

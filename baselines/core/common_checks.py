@@ -207,6 +207,8 @@ def _classes(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
 def _groups(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
     """Tell groups, such as patients, that are in two splits."""
     assert checks.group
+    severity = checks.codes["DATA-SPLIT-GROUP"].severity if "DATA-SPLIT-GROUP" in checks.codes else _ERROR
+    hint = "" if severity is _INFO else "keep it in one split"
     members: dict[str, dict[str, str]] = defaultdict(dict)
     for name, sample in data_set.samples():
         group = checks.group(sample)
@@ -216,9 +218,7 @@ def _groups(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
         if len(ids) > 1:
             what = f"the group is in {' and '.join(ids)}"
             value = ", ".join(show_id(each) for each in ids.values())
-            yield Finding(
-                "DATA-SPLIT-GROUP", _ERROR, what, str(data_set.root), id=group, value=value, hint="keep it in one split"
-            )
+            yield Finding("DATA-SPLIT-GROUP", severity, what, str(data_set.root), id=group, value=value, hint=hint)
 
 
 def common_distributions(data_set: DataSet, checks: Checks) -> Iterator[Distribution]:

@@ -63,6 +63,12 @@ def spread(jobs: Sequence[_Job], work: Callable[[_Job], _Result], title: str) ->
         return list(track(results, title, len(jobs), console=console, transient=True, disable=not console.is_terminal))
 
 
+def is_sample(folder: Path, root: Path) -> bool:
+    """Whether a folder lies in a generated sample: it, or one above it up to the data root, has the marker."""
+    places = (place for place in (folder, *folder.parents) if place.is_relative_to(root))
+    return any(_read_marker(place) is not None for place in places)
+
+
 def _read_marker(folder: Path) -> dict[str, Any] | None:
     """Return what the marker of a generated folder says; ``None`` where there is none or it can't be read."""
     try:

@@ -86,7 +86,7 @@ def test_a_test_split_has_no_truth(write):
 )
 def test_a_detection_that_is_none_is_left_out(write, bad):
     split, findings = write(photos={"u1": {"a": [DOG, bad]}, "u2": {"c": [CAT, bad]}})
-    found = only(findings, "DATA-DETECTION")
+    found = only(findings, "DATA-DETECTION-FORM")
     assert (found.severity, found.line) == ("warning", 5)
     assert "2 detections" in found.message
     assert found.value.startswith("u1")
@@ -95,7 +95,7 @@ def test_a_detection_that_is_none_is_left_out(write, bad):
 
 def test_a_concept_without_rating_is_counted_and_has_none(write):
     split, findings = write(photos={"u1": {"a": ["VC9 0.5 0 0 1 1", "VC9 0.6 0 0 1 1", "VC8 0.5 0 0 1 1"]}})
-    assert "3 detections are of 2 concepts" in only(findings, "DATA-CONCEPT-UNRATED").message
+    assert "3 detections are of 2 concepts" in only(findings, "DATA-CONCEPT-NO-RATING").message
     assert "VC9" not in split.ratings
     assert "VC9" in split.truth_set.classes.values()
 
@@ -109,7 +109,7 @@ def test_an_exact_duplicate_counts_once(write):
 @pytest.mark.parametrize("bad", ["VC4 1.5 0 0 1 1", "VC4 0.5 -0.1 0 1 1", "VC4 0.5 0 0 1 1.2", "VC4 0.5 0.5 0 0.5 1"])
 def test_what_leaves_its_range_is_clipped(write, bad):
     split, findings = write(photos={"u1": {"a": [bad]}})
-    only(findings, "DATA-BOX-RANGE")
+    only(findings, "DATA-DETECTION-FORM")
     profile = split.samples[0].profile
     assert 0 <= profile.confidences.min() <= profile.confidences.max() <= 1
     assert 0 <= profile.boxes.min() <= profile.boxes.max() <= 1
@@ -148,7 +148,7 @@ def test_a_rating_of_a_concept_that_is_no_number(write):
     _, findings = write(scores={"VC4": SCORES["VC4"] | {"acc": "-0,6"}, "VC10": SCORES["VC10"]})
     codes = {(finding.code, finding.id) for finding in findings}
     assert ("DATA-NUMBER", "VC4") in codes
-    assert any(code == "DATA-CONCEPT-UNRATED" for code, _ in codes)
+    assert any(code == "DATA-CONCEPT-NO-RATING" for code, _ in codes)
 
 
 def test_lervup_is_recognised_and_refused(tmp_path):
