@@ -35,9 +35,6 @@ class TextConfig:
         samples: Texts drawn for an image by ``risk`` and ``climb``.
         nucleus: Each token is drawn from the most probable ones that make up this share (Holtzman and others, 2020); the rest
             is mostly what label smoothing has put there.
-        reward_steps: So many of the last training steps go by the BLEU of sampled texts instead of the likelihood of the true
-            ones (self-critical training: Rennie and others, 2017).
-        reward_samples: Texts sampled for an image in these steps.
         neighbours: How many of the nearest training images ``retrieval`` looks at; of their texts it takes those of the highest
             expected BLEU.
         questions: Most questions of an image (``vqg``).
@@ -59,8 +56,6 @@ class TextConfig:
     decoding: Literal["beam", "risk", "climb"] = "beam"
     samples: Annotated[int, Range(1, 1000)] = 24
     nucleus: Annotated[float, Range(0.01, 1)] = 0.9
-    reward_steps: Count = 0
-    reward_samples: Annotated[int, Range(2, 100)] = 5
     neighbours: PositiveInt = 1
     questions: PositiveInt = 7
     set_aside: Annotated[float, Range(0.01, 0.5)] = 0.1

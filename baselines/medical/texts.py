@@ -194,7 +194,7 @@ class ConstantModule(TextModule):
 
 
 class CaptionerModule(TextModule):
-    """Trains the encoder-decoder by likelihood, and at last, if asked to, by the BLEU of what it draws.
+    """Trains the encoder-decoder by likelihood, and decodes by likelihood or for the expected BLEU.
 
     Args:
         config: The run's configuration.
@@ -240,42 +240,15 @@ class CaptionerModule(TextModule):
 
     @override
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Return the cross-entropy of a true text of each image, or the loss of :meth:`_reward_loss`."""
-        images, ids = self.images(batch), batch["ids"]
-        if self.global_step >= self.config.trainer.max_steps - self.options.reward_steps:
-            return {"text": self._reward_loss(images, ids)}
-        texts = [self.task.train[name] for name in ids]
+        """Return the cross-entropy of a true text of each image, one of several at random."""
+        texts = [self.task.train[name] for name in batch["ids"]]
         picked = [each[int(torch.randint(len(each), ()))] for each in texts]
         tokens, labels = self.captioner.decoder.encode(picked, self.options.max_tokens)
-        logits = self(images, tokens)
+        logits = self(self.images(batch), tokens)
         smoothing = self.options.label_smoothing
         return {
             "text": F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
         }
-
-    def _reward_loss(self, images: Tensor, ids: Sequence[str]) -> Tensor:
-        """Return the self-critical loss: sampled texts gain probability by how far their BLEU is above that of the others.
-
-        The baseline of a sample is the mean reward of the image's other samples (Luo, 2020, "A better variant of self-critical
-        sequence training").
-        """
-        samples, network = self.options.reward_samples, cast("Captioner", self.network)
-        network.eval()
-        with torch.no_grad():
-            found = network.decoder.generate(
-                network.look(images)[0], self.options, do_sample=True, top_k=0, num_return_sequences=samples
-            )
-        network.train()
-        tokens, labels = _as_training(found.sequences, network.decoder.end, network.decoder.pad)
-        texts = [network.decoder.text(row[1:]) for row in found.sequences.tolist()]
-        references = [[clean(text) for text in self.task.train[name]] for name in ids for _ in range(samples)]
-        scores = [best_bleu(each, [clean(text)]).bleu for each, text in zip(references, texts, strict=True)]
-        rewards = images.new_tensor(scores).view(-1, samples)
-        advantages = ((rewards - rewards.mean(1, keepdim=True)) * samples / (samples - 1)).flatten()
-        memory = network.look(images)[0].repeat_interleave(samples, 0)
-        logits = network.decoder(tokens, memory, use_cache=False).logits
-        losses = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-        return (advantages[:, None] * losses).sum() / (labels != IGNORED).sum()
 
     @override
     def write(self, batch: Any) -> list[list[str]]:
@@ -318,15 +291,6 @@ class CaptionerModule(TextModule):
 
 def _same(own: Tensor, weights: Mapping[str, Tensor], name: str = "architecture") -> bool:
     return name in weights and torch.equal(own.cpu(), weights[name].cpu())
-
-
-def _as_training(sequences: Tensor, end: int, pad: int) -> tuple[Tensor, Tensor]:
-    """Return sampled sequences ``(N, L)``, which begin with the token for begin, as tokens and labels ``(N, L - 1)``."""
-    labels = sequences[:, 1:].clone()
-    ended = (labels == end).cumsum(1) - (labels == end).long() > 0  # behind the first end
-    tokens = sequences[:, :-1].clone()
-    tokens[:, 1:][ended[:, :-1]] = pad
-    return tokens, labels.masked_fill(ended, IGNORED)
 
 
 # ------------------------------------------------------------------------------------------------ words, and retrieval

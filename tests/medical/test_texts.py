@@ -13,7 +13,7 @@ from baselines.core.findings import InvalidInput
 from baselines.core.metrics.text import bleu, clean
 from baselines.medical.captioner import Hypothesis, to_bytes
 from baselines.medical.language import constant_caption
-from baselines.medical.texts import IGNORED, TextTask, _as_training, build_text_module, published_sources
+from baselines.medical.texts import TextTask, build_text_module, published_sources
 
 IDS = [f"synpic{number}" for number in range(12)]
 CAPTIONS = ["axial ct of the chest", "coronal mri of the knee", "frontal x-ray with fracture"]
@@ -194,40 +194,6 @@ def test_one_of_several_true_texts_is_trained_on_at_random():
     torch.manual_seed(0)
     assert round(float(module.losses(ALL)["text"].detach()), 4) in losses
     assert len(losses) > 2
-
-
-def test_rewards_raise_what_scores():
-    """From a model that says either of two captions of each image, reward steps make the true one more probable."""
-    module = fit(make("captioner", train=dict.fromkeys(IDS, (CAPTIONS[0], CAPTIONS[1])), label_smoothing=0.0), 80)
-    rewarded = make("captioner", train=dict.fromkeys(IDS, (CAPTIONS[0],)), reward_steps=100, reward_samples=4)
-    weights = module.network.state_dict()
-    rewarded.fit_shapes(weights)
-    rewarded.network.load_state_dict(weights)
-
-    def likelihood():
-        tokens, labels = rewarded.network.decoder.encode([CAPTIONS[0]] * len(IDS), 24)
-        rewarded.eval()
-        with torch.no_grad():
-            logits = rewarded.network(rewarded.images(ALL), tokens)
-        return -float(torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED))
-
-    before = likelihood()
-    optimizer = torch.optim.SGD(rewarded.network.parameters(), lr=0.05)
-    rewarded.train()
-    for step in range(12):
-        torch.manual_seed(step)
-        optimizer.zero_grad()
-        rewarded.losses(ALL)["text"].backward()
-        optimizer.step()
-        assert rewarded.network.training
-    assert likelihood() > before
-
-
-def test_what_was_drawn_is_trained_on_up_to_its_first_end():
-    begin, end, pad = 1, 2, 0
-    tokens, labels = _as_training(torch.tensor([[begin, 7, 8, end, pad], [begin, 7, 7, 7, 7]]), end, pad)
-    assert tokens.tolist() == [[begin, 7, 8, end], [begin, 7, 7, 7]]
-    assert labels.tolist() == [[7, 8, end, IGNORED], [7, 7, 7, 7]]
 
 
 def test_a_file_that_holds_no_texts_is_a_finding():
