@@ -35,8 +35,8 @@ def check(args: argparse.Namespace) -> int:
 
     Args:
         args: ``task``; ``root``; ``truth``, a file or ``None``; ``json`` and ``html``, files to write or ``None``; ``ignore``,
-            codes; ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to remember
-            what was found in each image.
+            codes; ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to
+            remember what was found in each image.
 
     Returns:
         1 if there are errors, else 0.

@@ -167,7 +167,9 @@ def _pictures(outcome: Outcome, album: Album) -> Markup:
     figures = [made for shown in islice(_to_show(outcome), PICTURES) if (made := _figure(outcome, shown, album))]
     if not figures:
         return element("p", "No finding is about a single image that can be drawn.")
-    note = f"At most {PICTURES_PER_CODE} images of a code, the worst codes first; the objects that a finding names are marked in black."
+    note = (
+        f"At most {PICTURES_PER_CODE} images of a code, the worst codes first. Objects that a finding names are marked in black."
+    )
     return join(element("p", note), gallery(figures), album.note())
 
 
