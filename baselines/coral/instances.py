@@ -1,8 +1,9 @@
 """From a model's maps to objects: separating neighbours, naming and scoring each, and drawing its outline as a polygon.
 
 Two ways to separate are offered. ``components`` takes the connected pixels of each substrate: touching colonies of one
-substrate become a single blob. ``watershed`` floods the predicted depth from each object's core, so that such neighbours are
-divided along the valley between them; as cores know no substrate, an object's is that of the mean over its pixels.
+substrate become a single blob. ``cores`` starts from what lies deep inside an object, by the predicted depth, and gives every
+pixel to the nearest core, so that such neighbours are divided; as cores know no substrate, an object's is that of the mean over
+its pixels.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from baselines.coral.task import ModelConfig
 Map = NDArray[np.float32]
 Objects = NDArray[np.int32]
 Mask = NDArray[np.uint8]
-
-_NEIGHBOURS = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def find_instances(probabilities: Map, depth: Map, size: tuple[int, int], config
         size: Width and height of the image file, in whose pixels the outlines are.
         config: How to separate and draw.
     """
-    separate = {"watershed": by_watershed, "components": by_components}[config.instances]
+    separate = {"cores": by_cores, "components": by_components}[config.instances]
     objects = separate(probabilities, depth, config)
     areas, labels, scores = rate(objects, probabilities, depth)
     scale = size[0] / objects.shape[1], size[1] / objects.shape[0]
@@ -76,27 +75,27 @@ def by_components(probabilities: Map, _depth: Map, _config: ModelConfig) -> Obje
     return objects
 
 
-def by_watershed(probabilities: Map, depth: Map, config: ModelConfig) -> Objects:
-    """Return objects flooded from their cores, numbered from 1; ``(H, W)``.
+def by_cores(probabilities: Map, depth: Map, config: ModelConfig) -> Objects:
+    """Return the pixels nearest to each object's core, numbered from 1; ``(H, W)``.
 
-    A part of the foreground without a core is an object of its own: small ones are shallow. The flooding is the watershed by
-    image-foresting transform (Falcão et al. 2004) of scipy.
+    Cores are the connected pixels of the foreground that are deep enough; a part of the foreground without one is an object of
+    its own, since small ones are shallow. As depth is a distance from the outline, the pixels between two cores are
+    divided where the valley of the depth runs.
     """
     foreground = probabilities[0] < 1 - config.foreground
-    _, parts = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
+    parts = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)[1]
     cores = foreground & (depth >= config.marker)
-    count, markers = cv2.connectedComponents(cores.astype(np.uint8), connectivity=8)
     has_core = np.zeros(int(parts.max(initial=0)) + 1, np.bool_)
     has_core[parts[cores]] = True
-    coreless = foreground & ~has_core[parts]
-    markers[coreless] = parts[coreless] + count
-    markers[~foreground] = -1
-    height = np.rint(255 * (1 - np.clip(depth, 0, 1))).astype(np.uint8)
-    flooded = ndimage.watershed_ift(height, markers, structure=_NEIGHBOURS)
-    flooded[(flooded < 0) | ~foreground] = 0
-    used = np.bincount(flooded.ravel()) > 0
+    cores |= foreground & ~has_core[parts]
+    if not cores.any():
+        return np.zeros(cores.shape, np.int32)
+    elsewhere = (~cores).astype(np.uint8)
+    nearest = cv2.distanceTransformWithLabels(elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP)[1]
+    nearest[~foreground] = 0
+    used = np.bincount(nearest.ravel()) > 0
     used[0] = False  # no object, and the numbers begin at 1
-    return np.cumsum(used, dtype=np.int32)[flooded] * (flooded > 0)
+    return np.cumsum(used, dtype=np.int32)[nearest] * (nearest > 0)
 
 
 def rate(objects: Objects, probabilities: Map, depth: Map) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

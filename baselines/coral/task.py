@@ -139,8 +139,8 @@ class ModelConfig(config.ModelConfig):
         tile_batch: Tiles at a time.
         flips: Whether to average over the image and its mirrors when predicting.
         scales: Scales of the image to average over when predicting.
-        instances: ``watershed`` separates touching objects along the valleys of the predicted depth; ``components`` takes the
-            connected parts of each substrate.
+        instances: ``cores`` separates touching objects by what lies deep inside each; ``components`` takes the connected parts
+            of each substrate.
         marker: Depth from which on a pixel belongs to an object's core.
         foreground: Probability of any substrate from which on a pixel belongs to an object.
         min_area: Least area of an object, in pixels of the network's input.
@@ -158,7 +158,7 @@ class ModelConfig(config.ModelConfig):
     tile_batch: PositiveInt = 8
     flips: bool = False
     scales: tuple[Annotated[float, Range(0.2, 5)], ...] = (1.0,)
-    instances: Literal["watershed", "components"] = "watershed"
+    instances: Literal["cores", "components"] = "cores"
     marker: Share = 0.8
     foreground: Share = 0.5
     min_area: Count = 40

@@ -42,7 +42,7 @@ def ious(found, objects, size):
 
 
 @pytest.mark.parametrize("scale", [1, 4])
-def test_touching_neighbours_of_one_substrate_are_two_objects_by_watershed_and_one_blob_by_components(scale):
+def test_touching_neighbours_of_one_substrate_are_two_objects_by_cores_and_one_blob_by_components(scale):
     objects = two_touching()
     probabilities, depth = maps_of(objects, [10, 10])
     size = 64 * scale, 48 * scale
@@ -79,7 +79,7 @@ def test_small_and_unsure_objects_are_left_out_and_nothing_gives_nothing():
     probabilities, depth = maps_of(objects, [4, 4])
     assert len(find_instances(probabilities, depth, (64, 48), replace(SETTINGS, min_area=5000)).labels) == 0
     assert len(find_instances(probabilities, depth, (64, 48), replace(SETTINGS, min_score=0.99)).labels) == 0
-    for method in ("watershed", "components"):
+    for method in ("cores", "components"):
         empty = find_instances(*maps_of(objects * 0, [4, 4]), (64, 48), replace(SETTINGS, instances=method))
         assert len(empty.shapes) == len(empty.labels) == len(empty.scores) == 0
 
