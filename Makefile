@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml requirements.lock
 		{ echo 'imageclef-baselines needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'installing into $(VENV); PyTorch is large, this takes some minutes'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[train,slurm,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[train,slurm,search,trackers,dev]'
 	@touch $@
 
 clean:

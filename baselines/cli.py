@@ -36,6 +36,7 @@ EXTRAS = {
     ),
     "slurm": frozenset(("submitit", "hydra_plugins")),
     "search": frozenset(("optuna",)),
+    "trackers": frozenset(("mlflow", "wandb")),
 }
 REPORTED_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pytorch-lightning", "hydra-core")  # versions in a bug report
 
@@ -262,6 +263,12 @@ def _results(parser: argparse.ArgumentParser) -> None:
     _table_arguments(parser)
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a run folder, or a folder with run folders below it")
+    page = "write a page to look at as well: one file, without a network"
+    parser.add_argument("--html", type=Path, metavar="FILE", help=page)
+
+
 def _sweep(parser: argparse.ArgumentParser) -> None:
     space = "any key=value of conf/; those with several values, such as model.channels=64,128, span the space"
     parser.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=space)
@@ -336,6 +343,13 @@ VERBS = {
         "baselines.core.sweeps:results",
         _results,
         "example: imageclef results runs/vqa --format latex",
+    ),
+    "report": Verb(
+        "tell what is known of a run (scores, best and worst samples), or of the runs of a sweep",
+        "baselines.core.run_report:report_folder",
+        _report,
+        "The page of a run also has curves, pictures, configuration, versions and the end of the log; that of a sweep has charts.\n\n"
+        "example: imageclef report runs/vqa/vqa/preset=demo --html run.html",
     ),
     "sweep": Verb(
         "search for a recipe's best values; any number of processes may share one study",

@@ -147,7 +147,7 @@ class Config:
         init_from: Run folder or ``.safetensors`` file whose weights training starts from.
         pictures: How many pictures of predictions to draw.
         bootstrap: Resamplings of the intervals in ``scores.json``; 0 leaves them out.
-        logger: ``csv`` (``metrics.csv``, always written), or ``tensorboard`` for its event files too.
+        logger: ``csv`` (``metrics.csv``, always written), or ``tensorboard``, ``mlflow`` or ``wandb`` beside it.
         data: See :class:`DataConfig`.
         model: See :class:`ModelConfig`.
         optimizer: See :class:`OptimizerConfig`.
@@ -163,7 +163,7 @@ class Config:
     init_from: str | None = None
     pictures: Count = 16
     bootstrap: Count = 1000
-    logger: Literal["csv", "tensorboard"] = "csv"
+    logger: Literal["csv", "tensorboard", "mlflow", "wandb"] = "csv"
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

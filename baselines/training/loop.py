@@ -28,7 +28,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
@@ -42,6 +41,7 @@ from baselines.training.callbacks import Journal, PrunedRun, RunWriter, Status, 
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from baselines.training.data import BaselineDataModule
 from baselines.training.module import BaselineModule
+from baselines.training.trackers import make_tracker
 
 CONFIG, STATUS, SPLIT, TRUTH, SCORES = "config.yaml", "status.json", "split.json", "truth.json", "scores.json"
 PICTURES, SHARDS, LOCK = "pictures", "shards", ".lock"
@@ -238,9 +238,10 @@ def fit(
         if process_index() == 0:
             checkpoints.write_untrained(folder, module)
         return
-    logger = TensorBoardLogger(folder, name="tensorboard", version="") if config.logger == "tensorboard" else False
+    tracker = make_tracker(config, folder) if process_index() == 0 else None
     # The journal comes first: a checkpoint has to find the step's numbers in it.
-    trainer = make_trainer(config, folder, [Journal(folder, config, status), Checkpoints(folder, config), *watchers], logger)
+    callbacks = [Journal(folder, config, status), Checkpoints(folder, config), *watchers]
+    trainer = make_trainer(config, folder, callbacks, tracker or False)
     last = folder / checkpoints.LAST
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 

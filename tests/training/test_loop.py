@@ -349,6 +349,20 @@ def test_two_processes_predict_everything_once(tmp_path, points):
     assert [line[:3] for line in run_file(tmp_path).splitlines()] == [f"p{index}" for index in range(40, 53)]
 
 
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_on_batches_twice_as_large(tmp_path, points):
+    plain = ("model.name=plain", "trainer.max_steps=20", "optimizer.lr=0.05")
+    for name, overrides in {"one": ("data.batch_size=8",), "two": ("data.batch_size=4", "trainer=ddp_cpu")}.items():
+        (tmp_path / name).mkdir()
+        done = command(tmp_path / name, points, *plain, *overrides)
+        assert done.returncode == 0, done.stderr
+    one, two = ([line.split(",") for line in run_file(tmp_path / name).splitlines()] for name in ("one", "two"))
+    assert [row[:2] for row in one] == [row[:2] for row in two]
+    # Gradients are summed in another order: equal to the rounding of float32, not to the bit.
+    assert [float(row[2]) for row in one] == pytest.approx([float(row[2]) for row in two], abs=1e-5)
+
+
 def test_a_device_that_is_not_there_is_a_finding(toy_config, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
