@@ -348,7 +348,7 @@ VERBS = {
         "tell what is known of a run (scores, best and worst samples), or of the runs of a sweep",
         "baselines.core.run_report:report_folder",
         _report,
-        "The page of a run also has curves, pictures, configuration, versions and the end of the log; that of a sweep has charts.\n\n"
+        "The page of a run also has curves, pictures, configuration, versions, the end of the log; that of a sweep, charts.\n\n"
         "example: imageclef report runs/vqa/vqa/preset=demo --html run.html",
     ),
     "sweep": Verb(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from baselines.core.checks import Distribution
-from baselines.core.page import Cell, Column, Markup, cut, element, join, more, table
+from baselines.core.page import Cell, Column, Content, Markup, cut, element, join, more, table
 from baselines.core.report import NOTHING, format_number
 
 WIDTH, HEIGHT = 560, 240
@@ -110,7 +111,7 @@ def _bar(tip: str, told: str, share: float, y: float, place: int) -> list[Markup
 
 def _bars_table(distribution: Distribution) -> Markup:
     columns = [Column("label"), *(Column(name, "number") for name in distribution.series)]
-    rows = (
+    rows: Iterable[list[Content | Cell]] = (
         [label, *(Cell(_told(values[place]), _finite(values[place])) for values in distribution.series.values())]
         for place, label in enumerate(distribution.labels)
     )
@@ -267,7 +268,7 @@ class Axis:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, values: Sequence[object], start: float, end: float) -> Axis:
+    def of(cls, name: str, values: Sequence[Any], start: float, end: float) -> Axis:
         """Return the axis of a key; positive numbers that span a factor of 20 are on a logarithmic one."""
         numbers = [value for value in values if _is_number(value)]
         if len(numbers) == len(values):
@@ -276,9 +277,9 @@ class Axis:
         names = tuple(sorted({str(value) for value in values}))
         return cls(name, Scale(-0.5, len(names) - 0.5, start, end), names)
 
-    def place(self, value: object) -> float:
+    def place(self, value: Any) -> float:
         """Return where a value lies."""
-        return self.scale.place(self.names.index(str(value)) if self.names else float(value))  # type: ignore[arg-type]
+        return self.scale.place(self.names.index(str(value)) if self.names else float(value))
 
     def marks(self) -> list[tuple[float, str]]:
         """Return the places to mark, with what is there."""

@@ -168,7 +168,7 @@ def _pictures(outcome: Outcome, album: Album) -> Markup:
     if not figures:
         return element("p", "No finding is about a single image that can be drawn.")
     note = (
-        f"At most {PICTURES_PER_CODE} images of a code, the worst codes first. Objects that a finding names are marked in black."
+        f"At most {PICTURES_PER_CODE} images of a code, the worst codes first. Objects that a finding names are marked black."
     )
     return join(element("p", note), gallery(figures), album.note())
 
@@ -282,7 +282,7 @@ def _trivial(outcome: Outcome) -> Markup:
     names = list(dict.fromkeys(name for metrics in outcome.trivial.values() for name in metrics))
     names.sort(key=lambda name: name != primary)
     columns = [Column("metric"), *(Column(split, "number") for split in outcome.trivial)]
-    rows = (
+    rows: Iterable[list[Content | Cell]] = (
         [name, *(Cell(format_number(each.get(name)), each.get(name)) for each in outcome.trivial.values())] for name in names
     )
     text = (

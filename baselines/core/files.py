@@ -127,7 +127,7 @@ class Report:
     file: str
     prefix: Prefix
 
-    def add(self, severity: Severity, rule: str, message: str, *, line: int | None = None, **details: str) -> None:
+    def add(self, severity: Severity, rule: str, message: str, *, line: int | None = None, **details: Any) -> None:
         """Add a finding whose code is the prefix and ``rule``; ``details`` are its ``id``, ``value`` and ``hint``."""
         self.findings.add(Finding(f"{self.prefix}-{rule}", severity, message, file=self.file, line=line, **details))
 

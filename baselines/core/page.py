@@ -296,15 +296,16 @@ class Album:
     def __init__(self, limit: int = PICTURE_BYTES) -> None:
         self.left, self.omitted = limit, 0
 
-    def add(self, picture: Image.Image, text: str) -> Markup | None:
+    def add(self, picture: Image.Image, text: str, side: int = PICTURE_SIDE) -> Markup | None:
         """Return a picture that opens large, or ``None`` where there is no room.
 
         Args:
-            picture: The picture; its longer side is reduced to :data:`PICTURE_SIDE`.
+            picture: The picture.
             text: What it shows, for those who can't see it.
+            side: Most pixels of its longer side; a larger one is reduced.
         """
         small = picture.convert("RGB")
-        small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=72, method=4)
         encoded = base64.b64encode(buffer.getvalue()).decode()
@@ -312,9 +313,7 @@ class Album:
             self.omitted += 1
             return None
         self.left -= len(encoded)
-        image = element(
-            "img", src=f"data:image/webp;base64,{encoded}", alt=text, width=small.width, height=small.height, decoding="async"
-        )
+        image = element("img", src=f"data:image/webp;base64,{encoded}", alt=text, width=small.width, height=small.height)
         return element("button", image, type_="button", class_="zoom", aria_label=f"Enlarge: {text}")
 
     def note(self) -> Markup:

@@ -134,7 +134,7 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def _read_run(folder: Path) -> Run:
-    status = _read_json(folder / STATUS)
+    status = read_json(folder / STATUS)
     seconds = float(status.get("seconds") or 0.0)
     gpu_memory = int(status.get("peak_gpu_memory") or 0)
     gpu_seconds = seconds * int(status.get("devices") or 1) if gpu_memory else 0.0
@@ -143,12 +143,17 @@ def _read_run(folder: Path) -> Run:
     config: Mapping[str, Any] = {}
     scores = None
     if state == "finished":
-        config = flatten(_read_json(folder / CARD).get("config") or {})
+        config = flatten(read_json(folder / CARD).get("config") or {})
         scores = Scores.from_json((folder / SCORES).read_text(encoding="utf-8"), str(folder / SCORES))
     return Run(folder, state, seconds, gpu_seconds, memory, config, scores)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of a run folder that holds an object.
+
+    Raises:
+        InvalidInput: If it can't be read, is too large, or holds something else.
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise invalid("RESULTS-UNREADABLE", "is too large", file=path)
@@ -170,9 +175,14 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     return [row for task, members in sorted(by_task.items()) for row in _rows_of_task(task, members)]
 
 
-def _rows_of_task(task: str, runs: Sequence[Run]) -> Iterator[Row]:
+def varying_keys(runs: Sequence[Run]) -> list[str]:
+    """Return the keys in which the configurations of runs differ, without those that can't change results, and seeds."""
     keys = sorted({key for run in runs for key in run.config} - NEUTRAL_KEYS - SEEDS)
-    varying = [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+    return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+
+
+def _rows_of_task(task: str, runs: Sequence[Run]) -> Iterator[Row]:
+    varying = varying_keys(runs)
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         groups[", ".join(f"{key}={run.config.get(key)}" for key in varying) or "all runs"].append(run)
