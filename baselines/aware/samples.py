@@ -110,8 +110,8 @@ def _write(folder: Path, size: int, seed: int, *, quirks: bool) -> None:
         file = "sample_truth.json" if name == "test" else f"gt_{name}.json"
         write_truth(folder / file, TruthSet({user: truths[user] for user in users}))
     _write_json(folder / "class_scores.json", _class_scores(world.ratings, rng))
-    users = None if quirks else list(profiles["test"])
-    write_atomic(folder / "dummy_run.json", _dummy_run(counts["test"], rng, users))
+    known = None if quirks else list(profiles["test"])
+    write_atomic(folder / "dummy_run.json", _dummy_run(counts["test"], rng, known))
 
 
 def make_world(rng: np.random.Generator) -> World:

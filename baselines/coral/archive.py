@@ -101,7 +101,7 @@ def find_files(root: Path, findings: Findings, *, test: bool) -> Archive:
         report.info("JUNK", f"{len(junk)} files that a desktop left behind", value=junk[0], hint="they are ignored")
     if len(extensions) > 1:
         seen = ", ".join(f"{count} {name}" for name, count in sorted(extensions.items()))
-        report.info("IMAGE-TYPE", "the images' extensions differ", value=seen, hint="upper and lower case are the same here")
+        report.info("FILE-CASE", "the images' extensions differ", value=seen, hint="upper and lower case are the same here")
     return found
 
 

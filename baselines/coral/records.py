@@ -27,6 +27,7 @@ from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
 from baselines.core.runs import Code
+from baselines.core.sample_sets import is_sample
 
 MAX_LINES = 200_000  # of a file: ten times those of the largest that is known
 
@@ -478,7 +479,8 @@ def _read_headers(archive: Archive, findings: Findings) -> dict[str, Header]:
         if headers[key].orientation != 1:
             what = "the image's EXIF data ask for a rotation, which is not done"
             report.warning("IMAGE-EXIF", what, id=path.stem, value=f"orientation {headers[key].orientation}")
-    report_sizes(headers.values(), IMAGE_SIZE, Report(findings, str(archive.folder), "DATA"))
+    if not any(is_sample(folder, archive.folder) for folder in {path.parent for path in archive.images.values()}):
+        report_sizes(headers.values(), IMAGE_SIZE, Report(findings, str(archive.folder), "DATA"))
     return headers
 
 

@@ -36,7 +36,7 @@ def test_it_reads_as_a_data_set_of_both_tasks(root):
         findings = Findings()
         split = read_split(root, task, "all", findings)
         assert len(split.samples) == 13
-        assert {finding.code for finding in findings} <= {"DATA-IMAGE-SIZE", "DATA-IMAGE-TYPE"}
+        assert {finding.code for finding in findings} <= {"DATA-IMAGE-SIZE", "DATA-FILE-CASE"}
         assert all(image_size(sample.image) == SMALL for sample in split.samples)
     assert len(read_split(root, "coral-parsing", "test", Findings()).samples) == 5
 

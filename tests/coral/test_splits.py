@@ -135,7 +135,7 @@ def renamed(root):
 # What is planted, and the severity, id and value of the finding.
 PLANTED = {
     "DATA-JUNK": ("info", junk),
-    "DATA-IMAGE-TYPE": ("info", mixed_extensions),
+    "DATA-FILE-CASE": ("info", mixed_extensions),
     "DATA-ID-DUPLICATE": ("warning", lambda root: image(root / "coral" / "training" / "other" / f"{A}.JPG")),
     "DATA-ID-NO-IMAGE": ("warning", lambda root: add_line(root, polygons("2018_0712_000000_000"))),
     "DATA-ID-NO-LABEL": ("warning", lambda root: image(root / "coral" / "training" / "more" / "2019_0417_1_1.JPG")),

@@ -30,18 +30,20 @@ CODES: dict[str, Code] = {
     "DATA-FILE-REPEATED": Code(
         Severity.WARNING, "two files of one id, or two label files; one is used", "a copy in another folder"
     ),
-    "DATA-MASK-BACKGROUND": Code(Severity.WARNING, "the background of a mask is not 0", "a mask of 1 and 2"),
-    "DATA-MASK-MISSING": Code(Severity.WARNING, "a scan without usable lung mask", "no file in masks1 and masks2"),
+    "DATA-MASK-MISSING": Code(Severity.WARNING, "a scan without one of its two masks", "no file in masks2"),
     "DATA-MASK-SHAPE": Code(Severity.ERROR, "a mask of another shape than its CT; it is not used", "256 for 512 slices"),
     "DATA-MASK-SIZE": Code(Severity.WARNING, "the lungs of a mask are too small or too large", "0.2 litres"),
     "DATA-MASK-UNREADABLE": Code(Severity.WARNING, "a mask that can't be read; it is not used", "a truncated .nii.gz"),
-    "DATA-NAME": Code(Severity.INFO, "an id without .nii.gz, or blanks around a field", "TRN_0001"),
-    "DATA-NAN": Code(Severity.WARNING, "voxels that are no finite number", "NaN"),
-    "DATA-SCAN-DUPLICATE": Code(Severity.WARNING, "two scans with the same voxels", "a copy under another name"),
-    "DATA-SCAN-HEADER": Code(Severity.WARNING, "two scans with the same header", "an edited copy"),
-    "DATA-SCAN-UNREADABLE": Code(
-        Severity.WARNING, "a scan that can't be read; it is left out", "one of the 917 training scans"
+    "DATA-MASK-VALUES": Code(
+        Severity.WARNING, "a mask with values other than 0, 1 and 2, or a background that is not 0", "a mask of 1 and 2"
     ),
+    "DATA-NAME": Code(
+        Severity.INFO, "an id without .nii.gz, blanks around it, a UUID before it, or names out of sequence", "TRN_0001"
+    ),
+    "DATA-SPLIT-GROUP": Code(
+        Severity.ERROR, "scans with the same header, or the same voxels, in one split or in two", "a scan of 2020 once more"
+    ),
+    "DATA-VOXEL-NAN": Code(Severity.ERROR, "voxels that are no finite number", "1024 NaN"),
 }
 
 
@@ -277,7 +279,7 @@ def _tell_duplicate(truth: Truth, other: Truth, other_line: int, number: int, re
 # -------------------------------------------------------------------------------------------------------------- splits
 
 FAMILY = Path("medical") / "tuberculosis"
-_PREFIX = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_", re.IGNORECASE)  # the platform's UUID
+UUID_PREFIX = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_", re.IGNORECASE)  # the platform's UUID
 _LABEL_FILE = "trainset_metadata.csv"
 _MASKS = re.compile(r"masks?[-_ ]?([12])", re.IGNORECASE)
 _TEST = "TST_"
@@ -380,7 +382,7 @@ def _find_files(root: Path, task: str, findings: Findings) -> _Files:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         mask_set = next((match[1] for part in reversed(parts) if (match := _MASKS.search(part))), "")
         for name in sorted(names):
-            own = _PREFIX.sub("", name)
+            own = UUID_PREFIX.sub("", name)
             if own.startswith("._"):
                 junk += 1
             elif own.lower() == _LABEL_FILE and files.labels is None:
@@ -401,7 +403,7 @@ def _holds_archive(folder: Path) -> bool:
     inner = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()] if folder.is_dir() else []
     for place in (folder, *inner):
         with suppress(OSError), os.scandir(place) as entries:
-            if any(_ARCHIVE.match(_PREFIX.sub("", entry.name)) for entry in entries):
+            if any(_ARCHIVE.match(UUID_PREFIX.sub("", entry.name)) for entry in entries):
                 return True
     return False
 
@@ -446,7 +448,7 @@ def tell_unreadable(path: Path, name: str, error: object, findings: Findings) ->
     """Warn of a scan that can't be read."""
     hint = "fetch it again; until then it is not trained on, and where a run needs it, it gets the most frequent class"
     Report(findings, str(path), "DATA").warning(
-        "SCAN-UNREADABLE", f"the scan can't be used: {error}", id=show_id(name), hint=hint
+        "FILE-UNREADABLE", f"the scan can't be used: {error}", id=show_id(name), hint=hint
     )
 
 
@@ -465,10 +467,10 @@ def _tell_repeated(samples: Iterable[Sample], findings: Findings) -> None:
         if is_same:
             labels = [each.truth.label for each in (other, sample) if each.truth]
             text = "the scan is there twice" + (", with different labels" if len(set(labels)) > 1 else "")
-            report.warning("SCAN-DUPLICATE", text, id=show_id(sample.id), value=value, hint="keep one of them")
+            report.warning("SPLIT-GROUP", text, id=show_id(sample.id), value=value, hint="keep one of them")
         else:
             hint = "taken for the same patient: a split keeps them together"
-            report.warning("SCAN-HEADER", "another scan has the same header", id=show_id(sample.id), value=value, hint=hint)
+            report.warning("SPLIT-GROUP", "another scan has the same header", id=show_id(sample.id), value=value, hint=hint)
 
 
 @lru_cache(maxsize=4096)

@@ -39,13 +39,14 @@ UNREADABLE, WITH_NAN, AGAIN = 3, 5, 6  # numbers of the training scans that are 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A scan to write: its split, its number from 1, its type, and the seed and size of everything."""
+    """A scan to write: its split, its number from 1, its type, and the seed, size and quirks of everything."""
 
     part: str
     number: int
     label: int
     seed: int
     full_size: bool
+    quirks: bool
 
     @property
     def id(self) -> str:
@@ -53,7 +54,9 @@ class Plan:
         return f"{dict(PARTS)[self.part]}_{self.number:04d}{SUFFIX}"
 
 
-def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, full_size: bool = False) -> None:
+def generate(
+    root: Path, task: str, size: int | None = None, seed: int = 0, *, full_size: bool = False, quirks: bool = True
+) -> None:
     """Write the sample data set under ``root/medical/tuberculosis`` as distributed (spec page tuberculosis.md 1).
 
     The same request again changes nothing; another one replaces what an earlier one wrote. Everything is finished in a
@@ -65,6 +68,8 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, f
         size: Number of training scans; the test set holds a quarter as many. The default of 120 takes about 110 MB.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
         full_size: Scans of 512 by 512 pixels and 130 slices instead of about 96 by 96 and 40, to measure with: 35 MB each.
+        quirks: Whether to put in what is wrong with the real data: a file that can't be read, one with NaN, a patient who is
+            there twice, and values far below air outside the field of view.
 
     Raises:
         UsageError: If ``size`` is less than 1 or ``seed`` is negative.
@@ -72,8 +77,9 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, f
     """
     size = DEFAULT_SIZE if size is None else size
     request = {"note": NOTE, "task": task, "size": size, "seed": seed, "full_size": full_size, "version": VERSION}
+    request |= {} if quirks else {"quirks": False}
     family, name = root / FAMILY.parent, FAMILY.name
-    write_sample_sets(family, (name,), request, lambda fresh: _write(fresh / name, size, seed, full_size=full_size))
+    write_sample_sets(family, (name,), request, lambda fresh: _write(fresh / name, size, seed, full_size, quirks))
 
 
 def labels_of(size: int, seed: int, part: int) -> list[int]:
@@ -87,16 +93,16 @@ def labels_of(size: int, seed: int, part: int) -> list[int]:
     return [int(label) for label in np.random.default_rng([seed, part]).permutation(labels[:size])]
 
 
-def _write(folder: Path, size: int, seed: int, *, full_size: bool) -> None:
+def _write(folder: Path, size: int, seed: int, full_size: bool, quirks: bool) -> None:
     """Write all files below a folder."""
     plans: list[Plan] = []
     for place, (part, _) in enumerate(PARTS):
         for name in (part, f"{part}-masks1", f"{part}-masks2"):
             (folder / name).mkdir(parents=True)
         labels = labels_of(size if part == "train" else max(1, round(TEST_SHARE * size)), seed, place)
-        if part == "train" and len(labels) > AGAIN:
+        if quirks and part == "train" and len(labels) > AGAIN:
             labels[AGAIN] = labels[AGAIN - 1]  # the same patient
-        plans += [Plan(part, number, label, seed, full_size) for number, label in enumerate(labels, start=1)]
+        plans += [Plan(part, number, label, seed, full_size, quirks) for number, label in enumerate(labels, start=1)]
     spread(plans, lambda plan: _write_scan(folder, plan), "sample of tuberculosis")
     for part, name in (("train", f"{UUID}_TrainSet_metaData.csv"), ("test", "sample_truth.csv")):
         truths = {plan.id: Truth(plan.id, plan.label) for plan in plans if plan.part == part}
@@ -105,21 +111,21 @@ def _write(folder: Path, size: int, seed: int, *, full_size: bool) -> None:
 
 def _write_scan(folder: Path, plan: Plan) -> None:
     """Write a scan and its two masks."""
-    is_train, place = plan.part == "train", PARTS.index((plan.part, dict(PARTS)[plan.part]))
-    patient = plan.number - 1 if is_train and plan.number == AGAIN + 1 else plan.number
+    is_odd, place = plan.quirks and plan.part == "train", PARTS.index((plan.part, dict(PARTS)[plan.part]))
+    patient = plan.number - 1 if is_odd and plan.number == AGAIN + 1 else plan.number
     rng = np.random.default_rng([plan.seed, place, patient])
     geometry = _geometry(rng, full_size=plan.full_size)
     orientation, origin = ORIENTATIONS[rng.integers(len(ORIENTATIONS))], rng.uniform(-250, -150, 3)
     kind, codes = int(rng.integers(4)), ((1, 1), (1, 0), (0, 1))[rng.integers(3)]
     chest = draw_chest(plan.label, geometry, rng)
-    hu = _as_scanned(chest, geometry, np.random.default_rng([plan.seed, place, plan.number, 1]))
-    if is_train and plan.number == WITH_NAN:
+    hu = _as_scanned(chest, geometry, np.random.default_rng([plan.seed, place, plan.number, 1]), outside=plan.quirks)
+    if is_odd and plan.number == WITH_NAN:
         kind = 3
         hu[10:14, 10:14, 2] = np.nan
     stored, affine = _reoriented(hu, geometry, orientation, origin)
     content = _nifti(stored, affine, codes, kind)
     packed = gzip.compress(content, 1, mtime=0)
-    if is_train and plan.number == UNREADABLE:
+    if is_odd and plan.number == UNREADABLE:
         packed = packed[: len(packed) // 3]  # as a broken download is
     (folder / plan.part / plan.id).write_bytes(packed)
     first, second = _masks(chest)
@@ -137,9 +143,11 @@ def _geometry(rng: np.random.Generator, *, full_size: bool) -> Geometry:
     return Geometry((side, side, slices), (pixel, pixel, slice_step))
 
 
-def _as_scanned(chest: Chest, geometry: Geometry, rng: np.random.Generator) -> NDArray[np.float32]:
+def _as_scanned(chest: Chest, geometry: Geometry, rng: np.random.Generator, *, outside: bool) -> NDArray[np.float32]:
     """Return the HU as a scanner gives them: with noise, and in some scans a value of its own outside the field of view."""
     hu = chest.hu + rng.normal(0, 4, chest.hu.shape).astype(np.float32)
+    if not outside:
+        return np.maximum(hu, np.float32(-1024))
     if rng.random() < 0.3:
         x, y = (np.linspace(-1, 1, count) for count in geometry.shape[:2])
         hu[x[:, None] ** 2 + y**2 > 1] = -2048

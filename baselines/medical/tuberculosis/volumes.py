@@ -59,6 +59,7 @@ class Header:
         fingerprint: SHA-256 of shape, type, pixel sizes and the fields of the affine: equal in scans that one patient's were
             copied or re-exported from.
         oddities: What had to be assumed, a clause each.
+        pixdim: Sizes of a voxel as stored, beside the affine; they may be anything.
     """
 
     shape: Shape
@@ -69,6 +70,7 @@ class Header:
     affine: NDArray[np.float64]
     fingerprint: str
     oddities: tuple[str, ...]
+    pixdim: tuple[float, float, float]
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -149,10 +151,11 @@ def _parse(start: bytes) -> Header:
     if not math.isfinite(slope) or not slope or not math.isfinite(intercept):
         slope, intercept = 1.0, 0.0  # as NIfTI has it
     affine, oddities = _affine(header)
+    first, second, third = (float(size) for size in header["pixdim"][1:4])
     digest = hashlib.sha256(repr((shape, dtype.str)).encode())
     for name in _FINGERPRINT:
         digest.update(np.asarray(header[name], "<f8").tobytes())
-    return Header(shape, dtype, int(offset), slope, intercept, affine, digest.hexdigest(), oddities)
+    return Header(shape, dtype, int(offset), slope, intercept, affine, digest.hexdigest(), oddities, (first, second, third))
 
 
 def _affine(header: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -190,7 +193,7 @@ def check_whole(path: Path, header: Header) -> None:
         file.seek(-4, 2)
         length = int.from_bytes(file.read(4), "little") if is_packed else path.stat().st_size
     if length != needed % 2**32:
-        for _ in _slabs(path, header):
+        for _ in slabs(path, header):
             pass
 
 
@@ -201,12 +204,12 @@ def voxel_digest(path: Path) -> str:
         UnreadableVolume: If they can't be read.
     """
     digest = hashlib.sha256()
-    for _, slab in _slabs(path, read_header(path)):
+    for _, slab in slabs(path, read_header(path)):
         digest.update(slab.tobytes(order="F"))
     return digest.hexdigest()
 
 
-def _slabs(path: Path, header: Header) -> Iterator[tuple[int, NDArray[Any]]]:
+def slabs(path: Path, header: Header) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield the volume in slabs ``(X, Y, n)`` as stored, each with the index of its first slice."""
     width, height, slices = header.shape
     slice_bytes = width * height * header.dtype.itemsize
@@ -271,7 +274,7 @@ def prepare(ct: Path, masks: Sequence[Path], grid: Shape, margin: float = MARGIN
     sizes = tuple(grid[2 - int(axis)] for axis, _ in turns)
     operators = [_resampling(side.stop - side.start, size) for side, size in zip(box, sizes, strict=True)]
     volume = np.zeros((box[2].stop - box[2].start, sizes[0], sizes[1]), np.float32)
-    for first, slab in _slabs(ct, header):
+    for first, slab in slabs(ct, header):
         hu = _to_hu(slab, header, notes)
         inside = slice(max(box[2].start - first, 0), max(min(box[2].stop - first, hu.shape[2]), 0))
         if inside.start < inside.stop:
@@ -303,7 +306,7 @@ class _Notes:
     def tell_values(self) -> None:
         found = [f"{count} {name}" for name, count in self.strange.items() if count]
         if found:
-            self.add("NAN", "voxels are no numbers: NaN and -inf become -1000 HU, inf 400", ", ".join(found))
+            self.add("VOXEL-NAN", "voxels are no numbers: NaN and -inf become -1000 HU, inf 400", ", ".join(found))
 
 
 def _to_hu(slab: NDArray[Any], header: Header, notes: _Notes) -> NDArray[np.float32]:
@@ -334,7 +337,7 @@ def _united(masks: Sequence[Path], header: Header, notes: _Notes) -> NDArray[np.
             notes.add("MASK-UNREADABLE", f"the mask {where} is not used: {error}")
             continue
         if corner:
-            notes.add("MASK-BACKGROUND", f"the background of the mask {where} is not 0: above its corner is inside", corner)
+            notes.add("MASK-VALUES", f"the background of the mask {where} is not 0: above its corner is inside", corner)
         union = mask if union is None else union | mask
     if union is None:
         notes.add("MASK-MISSING", "there is no usable mask: the lungs are looked for in the CT")
@@ -352,7 +355,7 @@ def _united(masks: Sequence[Path], header: Header, notes: _Notes) -> NDArray[np.
 def _read_mask(path: Path, header: Header) -> tuple[NDArray[np.bool_], float]:
     """Return where a mask is greater than its corner voxel, and that voxel's value."""
     mask, corner = np.zeros(header.shape, bool), 0.0
-    for first, slab in _slabs(path, header):
+    for first, slab in slabs(path, header):
         if first == 0:
             corner = float(slab[0, 0, 0])
         mask[:, :, first : first + slab.shape[2]] = slab > slab.dtype.type(corner)
@@ -363,7 +366,7 @@ def _find_lungs(ct: Path, header: Header) -> NDArray[np.bool_]:
     """Look for the lungs: the two largest bodies of air that don't reach the sides of the slices; without any, everything."""
     step = COARSE if min(header.shape[:2]) >= 64 * COARSE else 1
     coarse = np.zeros((*(-(-side // step) for side in header.shape[:2]), header.shape[2]), bool)
-    for first, slab in _slabs(ct, header):
+    for first, slab in slabs(ct, header):
         hu = _to_hu(slab[::step, ::step], header, _Notes([]))
         coarse[:, :, first : first + slab.shape[2]] = hu < -400
     bodies, _ = ndimage.label(ndimage.binary_opening(coarse))

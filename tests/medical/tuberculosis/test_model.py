@@ -66,7 +66,7 @@ def make(root, tmp_path):
 def test_broken_scans_are_told_and_not_trained_on_but_predicted(make):
     data = TuberculosisData(make(val_share=0.5))
     broken = {"TRN_0018.nii.gz", "TRN_0019.nii.gz"}
-    assert {each.id for each in data.findings if each.code == "DATA-SCAN-UNREADABLE"} == broken
+    assert {each.id for each in data.findings if each.code == "DATA-FILE-UNREADABLE"} == broken
     assert not broken & {sample.id for sample in data.split("train").samples}
     everything = TuberculosisData(make(val_share=0.9, tune_share=0.5))
     assert broken <= {sample.id for sample in everything.split("val").samples}

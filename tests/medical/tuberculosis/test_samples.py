@@ -34,12 +34,12 @@ def test_it_is_read_and_its_faults_are_found(root):
     assert len(split.samples) == 8
     assert all(len(sample.masks) == 2 for sample in split.samples)
     unreadable, again = f"TRN_{UNREADABLE:04d}.nii.gz", f"TRN_{AGAIN + 1:04d}.nii.gz"
-    assert {(each.code, each.id) for each in findings} == {("DATA-SCAN-UNREADABLE", unreadable), ("DATA-SCAN-HEADER", again)}
+    assert {(each.code, each.id) for each in findings} == {("DATA-FILE-UNREADABLE", unreadable), ("DATA-SPLIT-GROUP", again)}
     for sample in split.samples:
         array, facts = prepare_files((sample.ct, *sample.masks), (16, 24, 24))
         assert (array is None) == (sample.id == unreadable)
         with_nan = sample.id == f"TRN_{WITH_NAN:04d}.nii.gz"
-        assert [rule for rule, _, _ in facts.get("notes", ())] == (["NAN"] if with_nan else [])
+        assert [rule for rule, _, _ in facts.get("notes", ())] == (["VOXEL-NAN"] if with_nan else [])
     assert len(read_split(root, "tuberculosis", "test", findings).samples) == 2
 
 

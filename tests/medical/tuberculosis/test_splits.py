@@ -84,7 +84,7 @@ def test_another_layout_prefixes_and_junk_make_no_difference(root):
             "DATA-ID-NO-LABEL",
             10,
         ),
-        (lambda folder: (folder / "train/TRN_0004.nii.gz").write_bytes(b"nothing"), "DATA-SCAN-UNREADABLE", 10),
+        (lambda folder: (folder / "train/TRN_0004.nii.gz").write_bytes(b"nothing"), "DATA-FILE-UNREADABLE", 10),
         (lambda folder: shutil.copy(folder / "train/TRN_0004.nii.gz", folder / "test"), "DATA-FILE-REPEATED", 10),
         (
             lambda folder: shutil.copy(folder / "TrainSet_metaData.csv", folder / f"{UUID}TrainSet_metaData.csv"),
@@ -93,12 +93,12 @@ def test_another_layout_prefixes_and_junk_make_no_difference(root):
         ),
         (
             lambda folder: shutil.copy(folder / "train/TRN_0004.nii.gz", folder / "train/TRN_0006.nii.gz"),
-            "DATA-SCAN-DUPLICATE",
+            "DATA-SPLIT-GROUP",
             10,
         ),
         (
             lambda folder: write_nifti(folder / "train/TRN_0006.nii.gz", chest(), origin=3.0),
-            "DATA-SCAN-HEADER",
+            "DATA-SPLIT-GROUP",
             10,
         ),
     ],
@@ -115,7 +115,7 @@ def test_a_cut_off_scan_is_known_before_it_is_decompressed_as_a_whole(root):
     path = root / "medical/tuberculosis/train/TRN_0004.nii.gz"
     path.write_bytes(path.read_bytes()[:-200])
     split, findings = read(root)
-    assert codes(findings) == ["DATA-SCAN-UNREADABLE"]
+    assert codes(findings) == ["DATA-FILE-UNREADABLE"]
     assert [sample.id for sample in split.samples if not sample.is_readable] == ["TRN_0004.nii.gz"]
     assert split.samples[3].patient == "TRN_0004.nii.gz"
 

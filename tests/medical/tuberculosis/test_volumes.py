@@ -70,7 +70,9 @@ def test_values_are_clipped_scaled_and_filled(tmp_path, mask):
     np.testing.assert_allclose(prepare(shifted, [mask], GRID).array.astype(int), plain.array.astype(int), atol=1)
     volume[7, 6, 5], volume[7, 7, 5], volume[7, 8, 5] = np.inf, -np.inf, np.nan
     filled = prepare(write_nifti(tmp_path / "c.nii.gz", volume, dtype=np.float32), [mask], GRID)
-    assert filled.notes == (("NAN", "voxels are no numbers: NaN and -inf become -1000 HU, inf 400", "1 NaN, 1 -inf, 1 inf"),)
+    assert filled.notes == (
+        ("VOXEL-NAN", "voxels are no numbers: NaN and -inf become -1000 HU, inf 400", "1 NaN, 1 -inf, 1 inf"),
+    )
     volume[7, 6, 5], volume[7, 7, 5], volume[7, 8, 5] = 400, -1000, -1000
     np.testing.assert_array_equal(prepare(write_nifti(tmp_path / "d.nii.gz", volume), [mask], GRID).array, filled.array)
 
@@ -81,7 +83,7 @@ def test_values_that_no_float_holds_are_counted(tmp_path, mask):
     huge = prepare(write_nifti(tmp_path / "a.nii.gz", volume, dtype=np.float64), [mask], GRID)
     assert huge.notes[0][2] == "1 -inf, 1 inf"
     sloped = prepare(write_nifti(tmp_path / "b.nii.gz", chest(), scl_slope=3e38, scl_inter=0.0), [mask], GRID)
-    assert rules(sloped) == ["NAN"]
+    assert rules(sloped) == ["VOXEL-NAN"]
 
 
 def test_masks_are_united_matched_by_shape_and_compared_with_their_corner(tmp_path, mask):
@@ -92,7 +94,7 @@ def test_masks_are_united_matched_by_shape_and_compared_with_their_corner(tmp_pa
     rest = write_nifti(tmp_path / "masks2" / "half.nii.gz", np.where(lungs() & ~right, 2, 0), dtype=np.int16)
     united = prepare(ct, [half, rest], GRID)
     np.testing.assert_array_equal(united.array, prepare(ct, [mask], GRID).array)
-    assert united.notes[0][0] == "MASK-BACKGROUND"
+    assert united.notes[0][0] == "MASK-VALUES"
     assert united.notes[0][2] == "3.0"
     other = write_nifti(tmp_path / "masks2" / "other.nii.gz", np.ones((14, 12, 9)), dtype=np.uint8)
     broken = tmp_path / "masks2" / "broken.nii.gz"
