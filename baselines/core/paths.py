@@ -44,7 +44,8 @@ def run_name(overrides: Iterable[str]) -> str:
 
 def _names_a_run(override: str) -> bool:
     key = override.lstrip("+~").partition("=")[0]
-    return key not in NEUTRAL_KEYS | {"experiment"} and not key.startswith(("hydra.", "hydra/"))
+    # A ready-made sweep names its runs by what it varies.
+    return key not in NEUTRAL_KEYS | {"experiment", "sweep"} and not key.startswith(("hydra.", "hydra/"))
 
 
 def run_folder(config: Config, overrides: Iterable[str]) -> Path:

@@ -30,7 +30,7 @@ class ResumingSweeper(BasicSweeper):
 
         assert isinstance(self.hydra_context, HydraContext)
         loader = self.hydra_context.config_loader
-        overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, max_batch_size=None)
         jobs = sweep.plan(combinations, lambda each: loader.load_sweep_config(self.config, list(each)))
         sweep.check_resources(jobs, self.config.hydra.launcher)
@@ -40,6 +40,6 @@ class ResumingSweeper(BasicSweeper):
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="resuming",
-    node={"_target_": "hydra_plugins.imageclef.sweeper.ResumingSweeper", "max_batch_size": None, "params": None},
+    node={"_target_": "hydra_plugins.imageclef.sweeper.ResumingSweeper", "max_batch_size": None, "params": {}},
     provider="imageclef-baselines",
 )

@@ -292,9 +292,9 @@ def test_predict_is_quiet_about_lightning(finished, points, tmp_path):
     ]
 
 
-def command(folder, points, *overrides):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", "baselines", "train", "--config-dir", str(TOY / "conf"), "experiment=toy"]
+def command(folder, points, *overrides, toy=TOY):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(toy))), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "baselines", "train", "--config-dir", str(toy / "conf"), "experiment=toy"]
     line += [f"data.root={points}", "trainer.max_steps=8", *overrides]
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -316,19 +316,50 @@ def test_the_command_line_is_repeatable_and_ends_in_one_line(tmp_path, points):
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_after_a_failing_run(tmp_path, points):
-    done = command(tmp_path, points, "seed=1,2", f"init_from=null,{tmp_path}/nothing", "-m")
+@pytest.mark.parametrize("launcher", ["local", "local_jobs"])
+def test_a_sweep_goes_on_after_a_failing_run_and_is_resumed(tmp_path, points, launcher):
+    sweep = ("seed=1,2", f"init_from=null,{tmp_path}/nothing", "-m", f"hydra/launcher={launcher}")
+    done = command(tmp_path, points, *sweep)
     assert done.returncode == 1, done.stderr
-    assert done.stdout.count("WEIGHTS-MISSING") == 2
-    assert done.stdout.count("accuracy") == 2
+    assert "2 of 4 runs are finished" in done.stdout
+    assert done.stdout.count(" failed ") == 2
+    assert "WEIGHTS-MISSING" in done.stderr
     assert "Traceback" not in done.stderr
+    logs = [path.read_text() for path in tmp_path.glob("runs/toy/toy/*/log.txt")]
+    assert sum("WEIGHTS-MISSING" in log for log in logs) == 2
+    # Again: what is finished stays as it is, what failed is tried once more.
+    again = command(tmp_path, points, *sweep)
+    assert again.returncode == 1
+    attempts = [json.loads(path.read_text())["attempt"] for path in sorted(tmp_path.glob("runs/toy/toy/*/status.json"))]
+    assert sorted(attempts) == [1, 1, 2, 2]
 
 
 @pytest.mark.slow
-def test_a_sweep_refuses_several_devices(tmp_path, points):
+def test_a_bug_ends_a_sweep_with_its_own_code_and_a_log(tmp_path, points):
+    # A picture that can't be drawn: nothing in the configuration is wrong.
+    broken = tmp_path / "broken"
+    shutil.copytree(TOY, broken)
+    score = broken / "imageclef_toy" / "score.py"
+    score.write_text(score.read_text().replace("return Image.new", "return 1 / 0, Image.new"))
+    done = command(tmp_path, points, "seed=1", "-m", toy=broken)
+    assert done.returncode == 3
+    (log,) = tmp_path.glob("runs/toy/toy/*/log.txt")
+    assert "ZeroDivisionError" in log.read_text()
+    assert "ZeroDivisionError" in json.loads((log.parent / "status.json").read_text())["traceback"]
+
+
+@pytest.mark.slow
+def test_ready_made_sweeps_and_mistakes_before_anything_starts(tmp_path, points):
+    done = command(tmp_path, points, "+sweep=seeds", "seed=1,2", "trainer.max_steps=2", "-m")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are finished" in done.stdout
+    shutil.rmtree(tmp_path / "runs")
+    done = command(tmp_path, points, "seed=1,x", "-m")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "CONFIG-TYPE seed" in done.stderr
     done = command(tmp_path, points, "trainer.devices=2", "seed=1,2", "-m")
-    assert done.returncode == 1
-    assert done.stdout.count("SWEEP-DEVICES") == 2
+    assert (done.returncode, done.stderr.count("SWEEP-DEVICES")) == (1, 1)
+    assert not (tmp_path / "runs" / "toy").exists()
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_the_command_line_wins_over_the_preset():
     assert compose([EXPERIMENT, "preset=demo", "data.root=elsewhere"]).data.root == "elsewhere"
 
 
-@pytest.mark.parametrize("group", ["optimizer", "trainer"])
+@pytest.mark.parametrize("group", ["optimizer", "trainer", "hydra/launcher"])
 def test_every_option_of_the_groups_composes(group):
     for option in options(group):
         compose([EXPERIMENT, f"{group}={option}"])
