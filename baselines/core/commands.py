@@ -171,7 +171,7 @@ def sample(args: argparse.Namespace) -> int:
 
     Args:
         args: ``tasks``, ids, all that have samples if empty; ``out``, the data root; ``size``, or ``None``; ``seed``; ``full``,
-            for images of the campaign's size.
+            for images of the campaign's size; ``clean``, for samples without the quirks of the real data.
 
     Raises:
         UsageError: If there is no such task, or it has no samples, or none of full size; nothing is written then.
@@ -183,6 +183,9 @@ def sample(args: argparse.Namespace) -> int:
         if args.full and "full" not in inspect.signature(module.generate).parameters:
             raise UsageError(f"{name} has no samples of full size: leave --full out, or name the tasks that have")
     for name, module in generators.items():
-        module.generate(args.out, name, args.size, args.seed, **options)
+        # A generator without the keyword puts in nothing that is wrong.
+        has_quirks = "quirks" in inspect.signature(module.generate).parameters
+        clean = {"quirks": False} if args.clean and has_quirks else {}
+        module.generate(args.out, name, args.size, args.seed, **options, **clean)
         print(f"{name}: {args.out}")
     return 0

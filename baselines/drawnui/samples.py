@@ -53,23 +53,23 @@ class Recipe:
     classes: dict[str, int]
     default_size: int
     parts: tuple[Part, ...]
-    draw: Callable[[int, int, int], Page]  # (seed, index of the part, number of the page)
+    draw: Callable[[int, int, int, bool], Page]  # (seed, index of the part, number of the page, whether with quirks)
 
 
-def _draw_wireframe(seed: int, part: int, number: int) -> Page:
+def _draw_wireframe(seed: int, part: int, number: int, quirks: bool) -> Page:
     """Draw a page; every fourth is the sketch of the page before it, photographed or scanned once more, as in the real data."""
-    sketch = number - 1 if number % 4 == 3 else number
+    sketch = number - 1 if quirks and number % 4 == 3 else number
     return sketches.capture(
         sketches.draw_sketch(np.random.default_rng([seed, part, sketch]), sketch),
         np.random.default_rng([seed, part, number, 1]),
     )
 
 
-def _draw_screenshot(seed: int, part: int, number: int) -> Page:
+def _draw_screenshot(seed: int, part: int, number: int, quirks: bool) -> Page:
     """Draw a page; in the training part, as distributed, not cleaned of its faults."""
     rng = np.random.default_rng([seed, part, number])
     page = webpages.draw_webpage(rng)
-    return webpages.spoil(page, rng, number) if part == 0 else page
+    return webpages.spoil(page, rng, number) if quirks and part == 0 else page
 
 
 RECIPES = {
@@ -95,7 +95,7 @@ RECIPES = {
 }
 
 
-def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> None:
+def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, quirks: bool = True) -> None:
     """Write the sample data set of a task under ``root/drawnui`` in the campaign's layout (spec pages 1.1 and 1.2).
 
     The same request again changes nothing; another size or seed replaces what an earlier one wrote. Every file is finished in a
@@ -107,6 +107,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
         size: Number of development wireframes, or of training screenshots; the test sets hold a quarter as many, the
             screenshots' validation part three eighths. The default of 64 shows every class several times.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
+        quirks: Whether sketches are captured twice, and training screenshots blank or annotated wrongly, as in the real data.
 
     Raises:
         UsageError: If ``size`` is less than 1 or ``seed`` is negative.
@@ -118,6 +119,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
         raise UsageError(f"a sample needs a size of at least 1 and a seed of at least 0 (saw size {size}, seed {seed})")
     family = root / "drawnui"
     marker = {"note": NOTE, "task": task, "size": size, "seed": seed, "version": VERSION}
+    marker |= {} if quirks else {"quirks": False}
     sets = tuple(dict.fromkeys(part.set for part in recipe.parts))
     _refuse_foreign(family, sets)
     if all(_read_marker(family / name) == marker for name in sets):
@@ -126,7 +128,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
     with tempfile.TemporaryDirectory(prefix=".sample-", dir=family) as temporary:
         fresh, old = Path(temporary) / "new", Path(temporary) / "old"
         old.mkdir()
-        _write_parts(fresh, recipe, size, seed, task)
+        _write_parts(fresh, recipe, size, seed, task, quirks=quirks)
         for name in sets:
             (fresh / name / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
             if (family / name).exists():
@@ -158,7 +160,7 @@ def _refuse_foreign(family: Path, sets: tuple[str, ...]) -> None:
     ).raise_errors()
 
 
-def _write_parts(folder: Path, recipe: Recipe, size: int, seed: int, task: str) -> None:
+def _write_parts(folder: Path, recipe: Recipe, size: int, seed: int, task: str, *, quirks: bool) -> None:
     """Write the images and truths of all parts below an empty folder."""
     jobs: list[tuple[int, int]] = []
     for index, part in enumerate(recipe.parts):
@@ -168,7 +170,7 @@ def _write_parts(folder: Path, recipe: Recipe, size: int, seed: int, task: str) 
     def write_page(job: tuple[int, int]) -> dict[str, Any]:
         index, number = job
         part = recipe.parts[index]
-        page = recipe.draw(seed, index, number)
+        page = recipe.draw(seed, index, number, quirks)
         name = f"{np.random.default_rng([seed, index, number, 2]).integers(2**63):016x}.jpg"
         page.image.save(folder / part.set / part.images / name, quality=JPEG_QUALITY)
         return _record(name, page, recipe.classes)

@@ -50,7 +50,9 @@ CODES: dict[str, Code] = {
     "DATA-TEXT-CHAR": Code(
         Severity.INFO, "no-break spaces, curly quotes, control characters, double or outer blanks, final periods", "hodgkin’s"
     ),
-    "DATA-TEXT-EMPTY": Code(Severity.ERROR, "no answer or question; a warning where others are left", "synpic1|"),
+    "DATA-EMPTY-REFERENCE": Code(
+        Severity.WARNING, "a text that is empty, or empty when cleaned; for the reader an error where none is left", "synpic1|"
+    ),
 }
 
 
@@ -313,7 +315,7 @@ class _Reader:
         if len(texts) < len(written):
             severity = Severity.WARNING if texts else Severity.ERROR
             hint = "it is left out" if texts else f"an image without {self._noun} can't be scored"
-            self.report.add(severity, "TEXT-EMPTY", f"an empty {self._noun}", line=number, id=show_id(name), hint=hint)
+            self.report.add(severity, "EMPTY-REFERENCE", f"an empty {self._noun}", line=number, id=show_id(name), hint=hint)
         for text in written:
             self.oddities.add(number, text, is_question=self.task == "vqg")
         return Truth(name, texts, question, category) if texts else None
@@ -403,7 +405,7 @@ class _Oddities:
 
 # -------------------------------------------------------------------------------------------------------------- splits
 
-_MARKS = re.compile("vqa|vqg|imageclef", re.IGNORECASE)
+ARCHIVE_MARKS = re.compile("vqa|vqg|imageclef", re.IGNORECASE)
 _TASKS = {
     "vqg": re.compile("vqg|generation|task-?2"),
     "vqa": re.compile("answer|qa_?pairs|task-?1|vqa-500|c[1-4]_"),
@@ -448,7 +450,7 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     """
     if split not in _SETS:
         raise UsageError(f"no split {split!r}: the splits are {', '.join(_SETS)}")
-    archive = open_archive(root, task, "vqa", _MARKS, findings)
+    archive = open_archive(root, task, "vqa", ARCHIVE_MARKS, findings)
     files = _files_of(archive, task, findings)
     if split == "test":
         return _read_test(root, archive, files, task, findings)

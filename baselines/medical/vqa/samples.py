@@ -15,7 +15,9 @@ from typing import Literal
 
 import numpy as np
 
+from baselines.core.metrics.text import content_words
 from baselines.core.sample_sets import spread, write_sample_sets
+from baselines.medical.clean_samples import Job, draw_apart
 from baselines.medical.phantoms import Study, draw_study, render
 from baselines.medical.reports import draw_answered_question, draw_questions
 
@@ -113,7 +115,14 @@ PARTS = (
 )
 
 
-def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> None:  # noqa: ARG001  # one archive has both
+def generate(
+    root: Path,
+    task: str,  # noqa: ARG001  # one archive has both
+    size: int | None = None,
+    seed: int = 0,
+    *,
+    quirks: bool = True,
+) -> None:
     """Write the sample data sets of both tasks under ``root/medical/vqa``.
 
     The same request again changes nothing; another size or seed replaces what an earlier one wrote, whole or not at all.
@@ -123,6 +132,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
         task: ``vqa`` or ``vqg``; an archive of the campaign holds parts of both, so both are written.
         size: Number of images in the training set of 2020; the other sets are in the campaign's order of size.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
+        quirks: Whether pictures of two parts may look alike, and answers be words that the score leaves out, as in real data.
 
     Raises:
         UsageError: If ``size`` is less than 1 or ``seed`` is negative.
@@ -130,24 +140,33 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0) -> N
     """
     size = SIZE if size is None else size
     request = {"note": NOTE, "size": size, "seed": seed, "version": VERSION}
+    request |= {} if quirks else {"quirks": False}
     names = (ANSWERING, GENERATION, VALIDATION, ANSWERING_TEST, GENERATION_TEST)
-    write_sample_sets(root / "medical" / "vqa", names, request, lambda folder: _write(folder, size, seed))
+    write_sample_sets(root / "medical" / "vqa", names, request, lambda folder: _write(folder, size, seed, quirks=quirks))
 
 
-def _write(folder: Path, size: int, seed: int) -> None:
+def _write(folder: Path, size: int, seed: int, *, quirks: bool) -> None:
     jobs = []
     for index, part in enumerate(PARTS):
         (folder / part.folder / part.images).mkdir(parents=True)
         jobs += [(index, number) for number in range(max(1, round(size * part.share)))]
 
-    def write_picture(job: tuple[int, int]) -> tuple[int, str, list[str]]:
+    def write_picture(job: Job, attempt: int) -> tuple[Path, tuple[int, str, list[str]]]:
         index, number = job
-        rng = np.random.default_rng([seed, index, number])
+        rng = np.random.default_rng([seed, index, number, *([attempt] if attempt else [])])
         study, part, name = draw_study(rng), PARTS[index], f"synpic{20_000 + 10 * number + index}"
-        render(study, rng).save(folder / part.folder / part.images / f"{name}.jpg", quality=JPEG_QUALITY)
-        return index, name, _TEXTS[part.kind](study, rng)
+        path = folder / part.folder / part.images / f"{name}.jpg"
+        render(study, rng).save(path, quality=JPEG_QUALITY)
+        texts = _TEXTS[part.kind](study, rng)
+        while not quirks and part.kind in ("pairs", "test") and not content_words(texts[-1].rpartition("|")[2]):
+            texts = _TEXTS[part.kind](study, rng)
+        return path, (index, name, texts)
 
-    rows = spread(jobs, write_picture, "sample of the VQA-Med tasks")
+    title = "sample of the VQA-Med tasks"
+    if quirks:
+        rows = [row for _, row in spread(jobs, lambda job: write_picture(job, 0), title)]
+    else:
+        rows = draw_apart(jobs, write_picture, title)
     for index, part in enumerate(PARTS):
         mine = [(name, texts) for where, name, texts in rows if where == index]
         for column, file in enumerate(part.files):
