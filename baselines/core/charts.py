@@ -22,14 +22,17 @@ POINTS_SHOWN = 300  # of a line
 POINTS_LISTED = 40  # of a line, in the table
 COLOURS = 6
 LINES_SHOWN = 200  # of parallel coordinates
+AXIS_GAP = 130  # between their axes
+MARKED = 8  # numbers on an axis that are each marked; of more, round ones between are
 
 Point = tuple[float, float]
 
 
-def _svg(title: str, height: float, content: Iterable[Markup]) -> Markup:
+def _svg(title: str, height: float, content: Iterable[Markup], width: float = WIDTH) -> Markup:
     """Return a drawing that a screen reader announces by its title."""
-    drawing = element("svg", *content, viewBox=f"0 0 {WIDTH} {height:g}", role="img", aria_label=title)
-    return element("div", drawing, class_="chart", tabindex=0, role="group", aria_label=f"Chart: {title}")
+    drawing = element("svg", *content, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=title)
+    kind = "chart wide" if width > WIDTH else "chart"
+    return element("div", drawing, class_=kind, tabindex=0, role="group", aria_label=f"Chart: {title}")
 
 
 def _text(content: str, x: float, y: float, class_: str | None = None) -> Markup:
@@ -266,6 +269,7 @@ class Axis:
     name: str
     scale: Scale
     names: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, name: str, values: Sequence[Any], start: float, end: float) -> Axis:
@@ -273,7 +277,9 @@ class Axis:
         numbers = [value for value in values if _is_number(value)]
         if len(numbers) == len(values):
             low, high = min(numbers), max(numbers)
-            return cls(name, _scale(numbers, start, end, is_log=low > 0 and high / low >= 20))
+            distinct = tuple(sorted(set(numbers)))
+            marked = distinct if len(distinct) <= MARKED else ()
+            return cls(name, _scale(numbers, start, end, is_log=low > 0 and high / low >= 20), numbers=marked)
         names = tuple(sorted({str(value) for value in values}))
         return cls(name, Scale(-0.5, len(names) - 0.5, start, end), names)
 
@@ -285,7 +291,7 @@ class Axis:
         """Return the places to mark, with what is there."""
         if self.names:
             return [(self.scale.place(place), cut(name, 16)) for place, name in enumerate(self.names)][:20]
-        return [(self.scale.place(tick), f"{tick:.4g}") for tick in self.scale.ticks()]
+        return [(self.scale.place(tick), f"{tick:.4g}") for tick in self.numbers or self.scale.ticks()]
 
 
 def _is_number(value: object) -> bool:
@@ -308,7 +314,9 @@ def scatter(name: str, metric: str, points: Sequence[tuple[object, float, str]])
             _line(60, y.place(tick), WIDTH - 12, y.place(tick), "grid"),
             _text(f"{tick:.4g}", 54, y.place(tick) + 4, "end"),
         ]
-    drawn += [_text(mark, x, HEIGHT - 28, "middle") for x, mark in across.marks()]
+    marks = across.marks()
+    room = max(3, 70 // max(len(marks), 1))  # characters below each other's marks
+    drawn += [_text(cut(mark, room), x, HEIGHT - 28, "middle") for x, mark in marks]
     drawn += [
         _line(60, HEIGHT - 44, WIDTH - 12, HEIGHT - 44, "axis"),
         _text(cut(name, 60), WIDTH - 12, HEIGHT - 8, "end faint"),
@@ -332,7 +340,8 @@ def parallel(keys: Sequence[str], metric: str, rows: Sequence[tuple[Mapping[str,
         rows: The values and the score of each run, the best first; of many runs, evenly spread ones are drawn.
     """
     count = len(keys)
-    lefts = [50 + place * (WIDTH - 110) / count for place in range(count + 1)]
+    width = max(WIDTH, 150 + AXIS_GAP * count)
+    lefts = [50 + place * (width - 150) / count for place in range(count + 1)]
     axes = [Axis.of(name, [values.get(name) for values, _ in rows], HEIGHT - 20, 34) for name in keys]
     axes.append(Axis.of(metric, [score for _, score in rows], HEIGHT - 20, 34))
     shown = (
@@ -357,5 +366,9 @@ def parallel(keys: Sequence[str], metric: str, rows: Sequence[tuple[Mapping[str,
     thirds = key(("best third of the runs", "middle third", "last third"), lines=True)
     note = f"{len(shown)} of {len(rows)} runs are drawn." if len(shown) < len(rows) else None
     return element(
-        "div", element("h3", title), thirds, _svg(title, HEIGHT, drawn), element("p", note, class_="note") if note else None
+        "div",
+        element("h3", title),
+        thirds,
+        _svg(title, HEIGHT, drawn, width),
+        element("p", note, class_="note") if note else None,
     )

@@ -247,7 +247,7 @@ def _pairs(outcome: Outcome, album: Album) -> Markup:
     figures = [made for finding in alike[:PAIRS] if (made := _pair(outcome, finding, samples, album))]
     count = sum(outcome.findings.counts[code] for code in {finding.code for finding in alike})
     shown = element("p", f"{len(figures)} of {count:,} pairs are shown, those of two splits first.")
-    return join(shown, element("ul", (element("li", each) for each in figures), class_="gallery wide"), album.note())
+    return join(shown, gallery(figures, wide=True), album.note())
 
 
 def _pair(outcome: Outcome, finding: Finding, samples: dict[str, tuple[str, Any]], album: Album) -> Markup | None:

@@ -328,6 +328,6 @@ def figure(content: Markup, caption: Content | Iterable[Content], class_: str | 
     return element("figure", content, element("figcaption", caption), class_=class_)
 
 
-def gallery(figures: Sequence[Markup]) -> Markup:
+def gallery(figures: Sequence[Markup], *, wide: bool = False) -> Markup:
     """Return figures as a list, beside and below each other."""
-    return element("ul", (element("li", each) for each in figures), class_="gallery")
+    return element("ul", (element("li", each) for each in figures), class_="gallery wide" if wide else "gallery")

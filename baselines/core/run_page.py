@@ -177,7 +177,7 @@ def _samples(run: RunFolder, album: Album) -> Markup:
     return join(
         element("p", text),
         *(
-            join(element("h3", title), gallery([found[name] for name, _ in part]))
+            join(element("h3", title), gallery([found[name] for name, _ in part], wide=True))
             for title, part in (("Worst", worst), ("Best", best))
         ),
         more(f"Values of the {LISTED} best and worst", table("Values of single samples", columns, rows)),
@@ -241,7 +241,7 @@ def _pictures(run: RunFolder, album: Album) -> Markup:
             figures.append(figure(embedded, name))
     if not figures:
         return element("p", "There are no pictures.")
-    return join(element("ul", (element("li", each) for each in figures), class_="gallery wide"), album.note())
+    return join(gallery(figures, wide=True), album.note())
 
 
 # ---------------------------------------------------------------------------------------------------------------- origin

@@ -38,7 +38,7 @@ def sweep_page(folder: Path, runs: Sequence[Run]) -> str:
             ("hours of all runs", f"{sum(run.seconds for run in runs) / 3600:.2f}"),
         )
     )
-    return render(f"Runs of {cut(folder.resolve().name, 120)}", lead, sections)
+    return render(f"Runs in {cut(folder.resolve().name, 120)}", lead, sections)
 
 
 def _task(rows: Sequence[Row]) -> Markup:
@@ -59,16 +59,17 @@ def _best(rows: Sequence[Row]) -> Markup | None:
 def _table(rows: Sequence[Row], keys: Sequence[str]) -> Markup:
     metric = rows[0].metric
     columns = [
-        *(Column(key, "rank" if _are_numbers(rows, key) else "text") for key in keys or ["configuration"]),
-        Column("runs", "number"),
+        Column("place", "number"),
         Column(f"mean {metric}", "number"),
-        Column("std", "number"),
         Column("95 % interval", "rank"),
+        Column("std", "number"),
+        Column("runs", "number"),
+        *(Column(key, "rank" if _are_numbers(rows, key) else "text") for key in keys or ["configuration"]),
         Column("hours", "number"),
         Column("GPU hours", "number"),
         Column("most memory", "number"),
     ]
-    kept = within_bytes(_cells(row, keys) for row in rows)
+    kept = within_bytes(_cells(place, row, keys) for place, row in enumerate(rows, start=1))
     note = element("p", f"{len(rows) - len(kept)} more configurations are not listed.", class_="note")
     return join(
         table("A row for each configuration, over its seeds; the best first", columns, kept),
@@ -80,17 +81,18 @@ def _are_numbers(rows: Sequence[Row], key: str) -> bool:
     return all(isinstance(row.runs[0].config.get(key), int | float) for row in rows)
 
 
-def _cells(row: Row, keys: Sequence[str]) -> Sequence[Content | Cell]:
+def _cells(place: int, row: Row, keys: Sequence[str]) -> Sequence[Content | Cell]:
     interval = row.interval
     hours, gpu_hours = (sum(times) / 3600 for times in zip(*((run.seconds, run.gpu_seconds) for run in row.runs), strict=True))
     memory = max(run.peak_memory for run in row.runs) / 2**30
     return [
+        Cell(place, place),
+        Cell(element("strong", format_number(row.mean)) if row.is_best else format_number(row.mean), row.mean),
+        Cell(format_interval(interval), interval and interval[0]),
+        Cell(format_number(row.deviation), row.deviation),
+        Cell(len(row.runs), len(row.runs)),
         *(_value(row.runs[0].config.get(key)) for key in keys),
         *(() if keys else (row.name,)),
-        Cell(len(row.runs), len(row.runs)),
-        Cell(element("strong", format_number(row.mean)) if row.is_best else format_number(row.mean), row.mean),
-        Cell(format_number(row.deviation), row.deviation),
-        Cell(format_interval(interval), interval and interval[0]),
         Cell(f"{hours:.2f}", hours),
         Cell(f"{gpu_hours:.2f}", gpu_hours),
         Cell(f"{memory:.1f} GiB", memory),
