@@ -103,6 +103,8 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="images as large as the campaign's, where samples are smaller (coral)"
     )
+    what = "without what is wrong with the real data: imageclef check finds no error and no warning (default: with it)"
+    parser.add_argument("--clean", action="store_true", help=what)
 
 
 def _train(parser: argparse.ArgumentParser) -> None:

@@ -112,7 +112,7 @@ def test_version(capsys):
         ("tasks", {"task": None, "example": None}),
         ("tasks vqa --example-truth", {"task": "vqa", "example": "truth"}),
         ("tasks --example vqa", {"task": "vqa", "example": "run"}),
-        ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0, "full": False}),
+        ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0, "full": False, "clean": False}),
         (
             "sample vqa --size 5 vqg --seed 3 --out d",
             {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3, "full": False},

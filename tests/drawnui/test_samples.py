@@ -110,7 +110,7 @@ def test_pages_do_not_depend_on_the_order_they_are_drawn_in() -> None:
 
 
 def test_every_fourth_wireframe_captures_the_sketch_before_it_once_more() -> None:
-    before, again = (samples.RECIPES[WIREFRAMES].draw(0, 0, number) for number in (2, 3))
+    before, again = (samples.RECIPES[WIREFRAMES].draw(0, 0, number, True) for number in (2, 3))
     assert before.image.size == again.image.size
     assert before.image.tobytes() != again.image.tobytes()
     # Boxes pushed out of the picture may be missing in one of the two.

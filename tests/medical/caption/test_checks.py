@@ -1,0 +1,154 @@
+"""What a check finds in caption data sets beyond the common rules: each finding has its planted fault."""
+
+import re
+import shutil
+
+import pytest
+
+from baselines.core.check import check_data_set
+from baselines.core.checks import Settings
+from baselines.core.findings import Severity
+from baselines.core.tasks import get_task
+from baselines.medical.caption.checks import CHECKS
+from baselines.medical.caption.samples import NAMES_FILE, TRAIN, VAL, generate
+
+CONCEPTS, CAPTIONS = "caption-concepts", "caption-prediction"
+ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+
+@pytest.fixture(scope="module")
+def clean_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("clean")
+    generate(root, CONCEPTS, size=24, quirks=False)
+    return root
+
+
+@pytest.fixture
+def root(clean_root, tmp_path):
+    return shutil.copytree(clean_root, tmp_path / "root")
+
+
+def edit(change, file=f"{TRAIN}/Training_Set_Concepts.csv"):
+    """Return what changes the lines of a file below ``medical/caption``."""
+
+    def plant(root):
+        path = root / "medical" / "caption" / file
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        change(lines)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    return plant
+
+
+def first(pattern, new, file=f"{TRAIN}/Training_Set_Concepts.csv"):
+    def change(lines):
+        lines[0] = re.sub(pattern, lambda _: new, lines[0], count=1)
+
+    return edit(change, file)
+
+
+def caption(text, times=1):
+    def change(lines):
+        for place in range(times):
+            lines[place] = f"{lines[place].partition(chr(9))[0]}\t{text}"
+
+    return edit(change, f"{TRAIN}/Training_Set_Captions.csv")
+
+
+def typo(lines):
+    for place in range(12):
+        lines[place] += " cystic"
+    lines[13] += " cytsic"
+
+
+def spreadsheet(root):
+    path = root / "medical" / "caption" / TRAIN / "Training_Set_Concepts.csv"
+    path.write_bytes(b"PK\3\4" + b"\0" * 20)
+    path.rename(path.with_suffix(".xlsx"))
+
+
+def no_validation(root):
+    shutil.rmtree(root / "medical" / "caption" / VAL)
+
+
+def shared_with_vqa(root):
+    image = next((root / "medical" / "caption" / TRAIN / "Training-Images").iterdir())
+    (root / "medical" / "vqa" / "images").mkdir(parents=True)
+    shutil.copy(image, root / "medical" / "vqa" / "images")
+
+
+PLANTED = {
+    "DATA-CAPTION-DUPLICATE": (CAPTIONS, caption("chest x-ray with a mass.", times=2), INFO),
+    "DATA-CAPTION-EMPTY": (CAPTIONS, caption("The."), WARNING),
+    "DATA-CONCEPT-FORM": (CONCEPTS, first(r"\tC\d+", "\tc123"), ERROR),
+    "DATA-CONCEPT-NEW": (CONCEPTS, first(r"$", ";C1234567", f"{VAL}/Validation_Set_Concepts.csv"), WARNING),
+    "DATA-CONCEPT-NO-NAME": (CONCEPTS, first(r"$", ";C1234567"), INFO),
+    "DATA-DIVIDED": (CONCEPTS, no_validation, INFO),
+    "DATA-DUPLICATE-CONCEPT": (CONCEPTS, first(r"\t(C\d+)", "\tC9900001;c9900001"), WARNING),
+    "DATA-EMPTY-CONCEPT": (CONCEPTS, first(r"$", ";"), WARNING),
+    "DATA-SHORT-REFERENCE": (CAPTIONS, caption("a mass"), INFO),
+    "DATA-TEXT-CHAR": (CAPTIONS, caption("a mass of the\u00a0lung"), INFO),
+    "DATA-TEXT-TYPO": (CAPTIONS, edit(typo, f"{TRAIN}/Training_Set_Captions.csv"), INFO),
+    "DATA-XLSX": (CONCEPTS, spreadsheet, ERROR),
+    # Of all tasks, with what is particular here.
+    "DATA-ENCODING": (CAPTIONS, caption("hodgkin\u00e2\u20ac\u2122s lymphoma"), WARNING),
+    "DATA-ID-NO-IMAGE": (CONCEPTS, edit(lambda lines: lines.append("synpic1\tC9900001")), ERROR),
+    "DATA-ID-NO-LABEL": (CONCEPTS, edit(lambda lines: lines.pop()), ERROR),
+    "DATA-QUOTING": (CAPTIONS, caption('"a mass of the lung"'), WARNING),
+    "DATA-SEPARATOR": (
+        CONCEPTS,
+        edit(lambda lines: lines.__setitem__(slice(None), [x.replace("\t", ",") for x in lines])),
+        WARNING,
+    ),
+    "DATA-SPLIT-ID": (CONCEPTS, shared_with_vqa, WARNING),
+}
+
+
+def check(root, task=CONCEPTS):
+    return check_data_set(get_task(task), root, Settings()).findings
+
+
+@pytest.mark.parametrize(("code", "fault"), PLANTED.items(), ids=PLANTED)
+def test_every_planted_fault_is_found(root, clean_root, code, fault):
+    task, plant, severity = fault
+    before = {(finding.id, finding.value) for finding in check(clean_root, task) if finding.code == code}
+    plant(root)
+    found = [finding for finding in check(root, task) if finding.code == code and (finding.id, finding.value) not in before]
+    assert {finding.severity for finding in found} == {severity}
+
+
+def test_every_code_has_a_fault_and_an_example():
+    assert CHECKS.codes.keys() <= PLANTED.keys()
+    assert all(code.meaning and code.example for code in CHECKS.codes.values())
+
+
+@pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
+def test_a_clean_set_yields_nothing_above_info(clean_root, task):
+    assert [finding for finding in check(clean_root, task) if finding.severity is not INFO] == []
+
+
+def test_a_slip_names_what_may_be_meant(root):
+    edit(typo, f"{TRAIN}/Training_Set_Captions.csv")(root)
+    (found,) = [finding for finding in check(root, CAPTIONS) if finding.value == "cytsic"]
+    assert found.hint == "is cystic meant?"
+
+
+def test_without_a_file_of_names_none_is_missed(root):
+    (root / "medical" / "caption" / TRAIN / NAMES_FILE).unlink()
+    assert "DATA-CONCEPT-NO-NAME" not in check(root).counts
+
+
+def test_counts_are_held_against_those_of_the_campaign(root):
+    for marker in root.rglob("sample.json"):
+        marker.unlink()
+    values = [finding.value for finding in check(root) if finding.code == "DATA-COUNT"]
+    assert "24, published 2756" in values
+    assert any(value.endswith(", published 1585") for value in values)
+
+
+def test_distributions_count_what_is_there(clean_root):
+    outcomes = [check_data_set(get_task(task), clean_root, Settings()) for task in (CONCEPTS, CAPTIONS)]
+    shown = {each.title: each for outcome in outcomes for each in outcome.distributions}
+    assert sum(shown["concepts per image"].series["train"]) == 24
+    assert sum(shown["words per caption"].series["val"]) == 7
+    assert max(shown["images by concept"].series["train"]) <= 24
