@@ -35,7 +35,8 @@ def focal_rating(ratings: Tensor, limit: Tensor, gamma: Tensor) -> Tensor:
         limit: ``K``, larger than every ``|r|``.
         gamma: Emphasis; 0 leaves the ratings as they are.
 
-    >>> focal_rating(torch.tensor([0.0, 1.0, -2.0]), torch.tensor(4.0), torch.tensor(1.0)).round(decimals=3).tolist()
+    >>> ratings = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
+    >>> focal_rating(ratings, torch.tensor(4.0), torch.tensor(1.0)).round(decimals=3).tolist()
     [0.0, 1.333, -4.0]
     """
     return ratings / (1 - ratings.abs() / limit) ** gamma

@@ -264,14 +264,14 @@ def test_all_faults_at_once_each_with_its_line(read):
             f"a;{BOX},0.25:20x10+30+40",
             BOXES,
             (
-                "RUN-DUPLICATE-DETECTION a: the same substrate and geometry as another (saw 0.25:20x10+30+40; "
+                "RUN-DUPLICATE-DETECTION warning: a: the same substrate and geometry as another (saw 0.25:20x10+30+40; "
                 "write it once: the second one counts as wrong, and in the pixel score the two cancel)"
             ),
         ),
         (
             "a;c_sponge 2:1x1+0+0,3:2x2+0+0",
             BOXES,
-            "RUN-CONFIDENCE a: 2 detections: a confidence outside 0 to 1 (saw 2:1x1+0+0; only their order counts)",
+            "RUN-CONFIDENCE warning: a: 2 detections: a confidence outside 0 to 1 (saw 2:1x1+0+0; only their order counts)",
         ),
     ],
 )

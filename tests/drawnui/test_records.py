@@ -513,7 +513,7 @@ class TestRoots:
             split_of(tmp_path, task, name)
         text = str(raised.value)
         assert str(tmp_path / "drawnui") in text
-        assert "data.root=" in text
+        assert "data.root, or --data" in text
         assert f"imageclef sample {task}" in text
         assert len(raised.value.findings) == 1
 
