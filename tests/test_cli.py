@@ -115,7 +115,7 @@ def test_version(capsys):
         ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0, "full": False, "clean": False}),
         (
             "sample vqa --size 5 vqg --seed 3 --out d",
-            {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3, "full": False},
+            {"tasks": ["vqa", "vqg"], "out": Path("d"), "size": 5, "seed": 3, "full": False, "clean": False},
         ),
         (
             "validate vqa --run r --ids i",

@@ -146,7 +146,8 @@ READERS = {
     "DATA-" + rule
     for rule in (
         "FILE-MISSING IMAGE-SIZE-ASSUMED JUNK NESTED ENCODING BOM CRLF NO-FINAL-NEWLINE SEPARATOR SEPARATOR-IN-FIELD QUOTING "
-        "HEADER FIELDS JSON DUPLICATE-KEY ID-DUPLICATE ID-NO-IMAGE ID-NO-LABEL CLASS-UNKNOWN NUMBER TOO-LARGE TOO-MANY-ERRORS"
+        "HEADER FIELDS JSON DUPLICATE-KEY ID-DUPLICATE ID-NO-IMAGE ID-NO-LABEL CLASS-UNKNOWN NUMBER TOO-LARGE TOO-MANY-ERRORS "
+        "BLANK-LINE EMPTY FILE-AMBIGUOUS ID-UNKNOWN LAYOUT-UNVERIFIED NO-TRUTH OTHER-TASK"
     ).split()
 }
 
@@ -271,7 +272,7 @@ def test_a_task_without_checks_says_so(monkeypatch):
     card = get_task("drawnui-wireframe")
     monkeypatch.setattr(type(card), "has", lambda *_: False)
     with pytest.raises(UsageError, match="no checks"):
-        checking.check(Namespace(task=card.id, root=Path(), truth=None, json=None, accept=None, ignore=[], cache=False,
+        checking.check(Namespace(task=card.id, root=Path(), truth=None, json=None, html=None, accept=None, ignore=[], cache=False,
                                  near_distance=1, workers=1, write_accepted=None))  # fmt: skip
 
 

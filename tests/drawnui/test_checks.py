@@ -11,6 +11,7 @@ from baselines.core.checks import Settings
 from baselines.core.findings import Severity
 from baselines.core.tasks import get_task
 from baselines.drawnui.checks import CHECKS
+from baselines.drawnui.samples import generate
 
 TASK = "drawnui-wireframe"
 SET = "drawnui/wireframe_development_set"
@@ -120,6 +121,14 @@ def test_every_code_has_a_fault_and_an_example():
 
 def test_a_clean_set_yields_nothing_above_info(root):
     assert {finding.code for finding in check(root) if finding.severity is not Severity.INFO} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["drawnui-wireframe", "drawnui-screenshot"])
+def test_a_generated_sample_without_quirks_yields_nothing_above_info(tmp_path, task):
+    generate(tmp_path, task, size=40, quirks=False)
+    findings = check_data_set(get_task(task), tmp_path, Settings()).findings
+    assert [finding for finding in findings if finding.severity is not Severity.INFO] == []
 
 
 def test_published_counts_are_told(root):

@@ -102,9 +102,9 @@ def test_larger_sample_begins_with_the_smaller_one(sample: tuple[str, Path], tmp
 
 def test_pages_do_not_depend_on_the_order_they_are_drawn_in() -> None:
     draw = samples.RECIPES[WIREFRAMES].draw
-    alone = draw(0, 0, 2)
-    draw(0, 0, 1)
-    again = draw(0, 0, 2)
+    alone = draw(0, 0, 2, True)
+    draw(0, 0, 1, True)
+    again = draw(0, 0, 2, True)
     assert alone.image.tobytes() == again.image.tobytes()
     assert np.array_equal(alone.boxes, again.boxes)
 
