@@ -16,7 +16,7 @@ from baselines.core.report import NOTHING, format_number
 
 WIDTH, HEIGHT = 560, 240
 LABELS = 160  # width of the labels beside bars
-BAR = 9  # height of a bar
+BAR = 12  # height of a bar
 BARS_SHOWN = 25  # labels of a bar chart; its table has all
 POINTS_SHOWN = 300  # of a line
 POINTS_LISTED = 40  # of a line, in the table
@@ -109,7 +109,7 @@ def bars(distribution: Distribution) -> Markup:
 def _bar(tip: str, told: str, share: float, y: float, place: int) -> list[Markup]:
     width = max(share, 0) * (WIDTH - LABELS - 56)
     bar = element("rect", _tip(tip), x=LABELS, y=_number(y), width=_number(width), height=BAR - 1, class_=f"f{place % COLOURS}")
-    return [bar, element("text", told, x=_number(LABELS + width + 5), y=_number(y + BAR - 1), class_="faint", font_size=10)]
+    return [bar, element("text", told, x=_number(LABELS + width + 5), y=_number(y + BAR - 2), class_="faint small")]
 
 
 def _bars_table(distribution: Distribution) -> Markup:
@@ -343,7 +343,7 @@ def parallel(keys: Sequence[str], metric: str, rows: Sequence[tuple[Mapping[str,
     width = max(WIDTH, 150 + AXIS_GAP * count)
     lefts = [50 + place * (width - 150) / count for place in range(count + 1)]
     axes = [Axis.of(name, [values.get(name) for values, _ in rows], HEIGHT - 20, 34) for name in keys]
-    axes.append(Axis.of(metric, [score for _, score in rows], HEIGHT - 20, 34))
+    axes.append(Axis(metric, _scale([score for _, score in rows], HEIGHT - 20, 34)))
     shown = (
         rows
         if len(rows) <= LINES_SHOWN

@@ -178,12 +178,13 @@ def _to_show(outcome: Outcome) -> Iterator[_Shown]:
     samples = _samples(outcome)
     by_code = _by_code(outcome)
     for code in _worst_first(outcome):
-        groups: dict[str, list[Finding]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         for finding in by_code[code]:
             name = finding.file if finding.file in samples else finding.id
             if name in samples and not finding.other:
-                groups[name].append(finding)
-        for name, findings in islice(groups.items(), PICTURES_PER_CODE):
+                split, sample = samples[name]
+                groups[split, sample.id].append(finding)
+        for (_, name), findings in islice(groups.items(), PICTURES_PER_CODE):
             yield _Shown(*samples[name], tuple(findings))
 
 

@@ -25,6 +25,7 @@ from baselines.core.files import printable
 CELL_LENGTH = 240  # characters of a text that a cell shows
 PICTURE_SIDE = 640  # pixels of the longer side of an embedded picture
 PICTURE_BYTES = 5_000_000  # of all pictures of a page together
+WIDE = 5  # columns of a table from which on it scrolls on a narrow screen
 ROW_BYTES = 2_500_000  # of all rows of a table together
 
 
@@ -212,13 +213,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Conte
     """
     head = element("tr", (_head(column) for column in columns))
     body = [element("tr", _cells(columns, row)) for row in rows]
-    return wrap_table(
-        caption, element("table", element("caption", caption), element("thead", head), element("tbody", body), id=id_)
-    )
-
-
-def wrap_table(caption: str, content: Markup) -> Markup:
-    """Return a table in a region that scrolls by keyboard, too."""
+    parts = (element("caption", caption), element("thead", head), element("tbody", body))
+    content = element("table", *parts, id=id_, class_="wide" if len(columns) >= WIDE else None)
     return element("div", content, class_="scroll", role="region", aria_label=caption, tabindex=0)
 
 
