@@ -215,8 +215,9 @@ class _RunOption(argparse.Action):
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
-        choices=("step", "data", "score"),
-        help="step: the training step; data: the loader alone; score: reading and scoring runs, which needs no PyTorch",
+        choices=("step", "data", "score", "check"),
+        help="step: the training step; data: the loader alone; score: reading and scoring runs; check: checking a data set; "
+        "the last two need no PyTorch",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="TASK | OVERRIDE", action=_SplitTask, help="a task id, and any key=value of conf/"
@@ -361,7 +362,7 @@ VERBS = {
         "example: imageclef sweep experiment=coral 'optimizer.lr=tag(log, interval(1e-5, 1e-2))' --trials 20 --prune",
     ),
     "bench": Verb(
-        "measure the speed of a recipe's training step, of its data loader, or of scoring",
+        "measure the speed of a recipe's training step, of its data loader, of scoring, or of checking",
         "baselines.core.bench:bench",
         _bench,
         "example: imageclef bench step drawnui-wireframe preset=demo --json step.json",

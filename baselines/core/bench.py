@@ -1,4 +1,4 @@
-"""``imageclef bench score``: how fast runs are read and scored, on inputs of the campaign's size, without torch.
+"""``imageclef bench score`` and ``bench check``: how fast runs are scored and data sets checked, without torch.
 
 Where another engine computes the same numbers, both take the same files in turn (A B A B …), and the ratio of the medians is
 what carries over to another machine. The inputs are made anew, seeded, in a temporary folder.
@@ -26,11 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import baselines
 from baselines.core import report
+from baselines.core.checks import NEAR_DISTANCE
 from baselines.core.files import write_json_atomic
 from baselines.core.findings import UsageError
+from baselines.core.images import near_pairs
 from baselines.core.scorer import Scorer, Settings, score_files
 from baselines.core.tasks import get_task
 
@@ -58,28 +61,29 @@ class Figure:
 
 
 def bench(args: argparse.Namespace) -> int:
-    """Measure scoring and print the figures, or leave it to :mod:`baselines.training.bench`.
+    """Measure scoring or checking and print the figures, or leave it to :mod:`baselines.training.bench`.
 
     Args:
-        args: ``what``, where anything but ``score`` needs torch; ``task``, a task id or ``None`` for all that are measured;
-            ``overrides``, which scoring doesn't take; ``json``, a file to write the figures to, or ``None``.
+        args: ``what``, where anything but ``score`` and ``check`` needs torch; ``task``, a task id or ``None`` for all that are
+            measured; ``overrides``, which these two don't take; ``json``, a file to write the figures to, or ``None``.
 
     Raises:
         UsageError: If there is no such task, nothing is measured for it, or there are overrides.
     """
-    if args.what != "score":
+    measures = {"score": MEASURES, "check": CHECK_MEASURES}.get(args.what)
+    if measures is None:
         code: int = importlib.import_module("baselines.training.bench").bench(args)
         return code
     if args.overrides:
-        raise UsageError(f"bench score takes no overrides (saw {' '.join(args.overrides)})")
-    if args.task is not None and get_task(args.task).id not in MEASURES:
-        raise UsageError(f"nothing is measured for {args.task}: the tasks are {', '.join(MEASURES)}")
+        raise UsageError(f"bench {args.what} takes no overrides (saw {' '.join(args.overrides)})")
+    if args.task is not None and get_task(args.task).id not in measures:
+        raise UsageError(f"nothing is measured for {args.task}: the tasks are {', '.join(measures)}")
     figures: list[Figure] = []
-    for task in [args.task] if args.task else MEASURES:
+    for task in [args.task] if args.task else measures:
         if sys.stderr.isatty():
             sys.stderr.write(f"measuring {task} …\n")
         with tempfile.TemporaryDirectory() as folder:
-            figures += MEASURES[task](Path(folder))
+            figures += measures[task](Path(folder))
     table = report.cells_table(
         ("what", "seconds", "ratio", "to", "MiB"),
         [
@@ -100,7 +104,7 @@ def bench(args: argparse.Namespace) -> int:
             "device": f"{platform.machine()}, {platform.platform()}",
             "results": [asdict(figure) for figure in figures],
         }
-        write_json_atomic(args.json, {"what": "score", **provenance(("numpy",)), **results})
+        write_json_atomic(args.json, {"what": args.what, **provenance(("numpy",)), **results})
     return 0
 
 
@@ -292,14 +296,16 @@ def _command(what: str, task: str, truth: Path, run: Path, rounds: int) -> Figur
     return Figure(what, statistics.median(seconds), memory=float(peak) / 2**10 if peak.isdigit() else None)
 
 
-# Prints its own peak in KiB: on Linux what getrusage says of a child includes the parent's size before exec.
+# Prints its seconds of a core, and its own peak in KiB: on Linux what getrusage says of a child includes the parent's size
+# before exec.
 _COMMAND = """
-import re, sys
+import re, sys, time
 from pathlib import Path
 from baselines.cli import main
 code = main(sys.argv[1:])
 status = Path("/proc/self/status")
 peak = re.search(r"VmHWM:\\s*(\\d+)", status.read_text()) if status.exists() else None
+print(time.process_time(), file=sys.stderr)
 print(peak[1] if peak else "unknown", file=sys.stderr)
 sys.exit(code)
 """
@@ -345,3 +351,40 @@ MEASURES: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "vqa": _measure_answers,
     "coral-parsing": _measure_polygons,
 }
+
+
+# --------------------------------------------------------------------------------------------------------------- checks
+
+PHOTOS, PHOTO_SIDE = 1000, 1000  # JPEG files of 1 megapixel, with the grain of photographs
+HASHES = 10_000  # images among which near duplicates are looked for
+
+
+def _measure_check(folder: Path) -> Iterator[Figure]:
+    """Check a set of images of 1 megapixel in a process of its own, and look for near duplicates among ten times as many."""
+    generator = np.random.default_rng(SEED)
+    images = folder / "medical" / "caption" / "Training-Set" / "Training-Images"
+    images.mkdir(parents=True)
+    grain = generator.integers(0, 60, (PHOTO_SIDE, PHOTO_SIDE, 3), np.uint8)
+    lines = []
+    for number in range(PHOTOS):
+        coarse = Image.fromarray(generator.integers(0, 190, (25, 25, 3), np.uint8))
+        picture = np.asarray(coarse.resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.BICUBIC)) // 2 + np.roll(grain, number)
+        Image.fromarray(picture).save(images / f"synpic{number}.jpg", quality=88)
+        lines.append(f"synpic{number}\tC{number % 5:07d}\n")
+    (images.parent / "Training_Set_Concepts.csv").write_text("".join(lines))
+    command = [sys.executable, "-c", _COMMAND, "check", "caption-concepts", str(folder), "--no-cache"]
+    start = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  our own interpreter and package
+    seconds = time.perf_counter() - start
+    peak, core = done.stderr.splitlines()[-1], float(done.stderr.splitlines()[-2])
+    memory = float(peak) / 2**10 if peak.isdigit() else None
+    what = f"`imageclef check caption-concepts`, {PHOTOS:,} images of {PHOTO_SIDE**2 / 1e6:.0f} MP"
+    yield Figure(f"{what}, start to exit", seconds, memory=memory)
+    yield Figure(f"{what}, seconds of a core", core)
+    hashes = generator.integers(0, 2**63, (HASHES, 4), np.int64).astype(np.uint64)
+    start = time.process_time()
+    near_pairs(hashes, NEAR_DISTANCE)
+    yield Figure(f"caption-concepts, near duplicates among {HASHES:,} images, seconds of a core", time.process_time() - start)
+
+
+CHECK_MEASURES: dict[str, Callable[[Path], Iterator[Figure]]] = {"caption-concepts": _measure_check}

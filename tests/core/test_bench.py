@@ -1,4 +1,4 @@
-"""`imageclef bench score`: it measures what it says, on inputs that are valid."""
+"""`imageclef bench score` and `bench check`: they measure what they say, on inputs that are valid."""
 
 import json
 
@@ -33,6 +33,16 @@ def test_figures_of_each_task(task, small, capsys, tmp_path):
         assert figure["seconds"] > 0
         assert task in figure["what"] or figure["to"] == "a single evaluation"
     assert task in capsys.readouterr().out
+
+
+def test_checking_is_measured_on_a_set_without_errors(monkeypatch, tmp_path):
+    for name, value in {"PHOTOS": 6, "PHOTO_SIDE": 40, "HASHES": 20}.items():
+        monkeypatch.setattr(bench, name, value)
+    assert main(["bench", "check", "--json", str(tmp_path / "figures.json")]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["what"] == "check"
+    assert [figure["seconds"] > 0 for figure in figures["results"]] == [True] * 3
+    assert main(["bench", "check", "vqa"]) == 2
 
 
 def test_every_coco_library_that_is_installed_is_a_side_with_the_same_score(small, tmp_path):

@@ -296,6 +296,7 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
         raise missing(root, task, f"no {wanted} file of the training set", "caption")
     chosen = files[split] or files["train"]
     truths = _truths(archive, chosen, task, findings)
+    images = images_of(archive, truths, chosen, findings)
     if files["val"] is None:
         hint = "data.split_seed and data.val_share decide which images are held out"
         Report(findings, str(archive.folder), "DATA").info(
@@ -310,7 +311,6 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
             Report(findings, str(chosen), "DATA").warning(
                 "SPLIT-ID", "the image is in training, too", id=show_id(name), hint=hint
             )
-    images = images_of(archive, truths, chosen, findings)
     samples = tuple(Sample(name, images[name], truth) for name, truth in sorted(truths.items()) if name in images)
     classes = _classes(archive, truths.values()) if task == CONCEPTS else {}
     return Split(split, samples, TruthSet(truths, task, classes))

@@ -133,6 +133,11 @@ def test_a_slip_names_what_may_be_meant(root):
     assert found.hint == "is cystic meant?"
 
 
+def test_a_set_that_is_divided_has_a_label_for_every_image(root):
+    no_validation(root)
+    assert not check(root).error_count
+
+
 def test_without_a_file_of_names_none_is_missed(root):
     (root / "medical" / "caption" / TRAIN / NAMES_FILE).unlink()
     assert "DATA-CONCEPT-NO-NAME" not in check(root).counts
