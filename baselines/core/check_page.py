@@ -85,33 +85,32 @@ def _severity(severity: Severity) -> Cell:
     return Cell(element("span", severity.value, class_=f"severity {severity.value}"), ORDER.index(severity))
 
 
-def _worst_first(outcome: Outcome) -> list[str]:
-    """Return the codes that were found, the worst first."""
-    return sorted(outcome.findings.counts, key=lambda code: (ORDER.index(outcome.severity(code)), code))
+def _by_code(outcome: Outcome) -> dict[str, list[Finding]]:
+    """Return the findings that were kept by code, the worst codes first."""
+    found: dict[str, list[Finding]] = defaultdict(list)
+    for finding in outcome.findings:
+        found[finding.code].append(finding)
+    return dict(sorted(found.items(), key=lambda each: (ORDER.index(_worst(each[1])), each[0])))
+
+
+def _worst(findings: Sequence[Finding]) -> Severity:
+    return min((finding.severity for finding in findings), key=ORDER.index)
 
 
 def _codes(outcome: Outcome) -> Markup:
-    codes = _worst_first(outcome)
-    if not codes:
-        return element("p", "Nothing was found.")
     by_code = _by_code(outcome)
+    if not by_code:
+        return element("p", "Nothing was found.")
     columns = (Column("code"), Column("severity", "rank"), Column("count", "number"), Column("what"), Column("such as"))
     rows = []
-    for code in codes:
+    for code, findings in by_code.items():
         link = element(
             "a", code, href="#findings", class_="code", data_choose=code, data_table=FINDINGS, data_column=0
         )  # with the script, it also filters the table that it leads to
         count = outcome.findings.counts[code]
-        examples = join(*(element("div", _subject(outcome, each)) for each in by_code[code][:EXAMPLES]))
-        rows.append((link, _severity(outcome.severity(code)), Cell(f"{count:,}", count), outcome.meaning(code), examples))
+        examples = join(*(element("div", _subject(outcome, each)) for each in findings[:EXAMPLES]))
+        rows.append((link, _severity(_worst(findings)), Cell(f"{count:,}", count), outcome.meaning(code), examples))
     return table("Findings by code", columns, rows)
-
-
-def _by_code(outcome: Outcome) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = defaultdict(list)
-    for finding in outcome.findings:
-        found[finding.code].append(finding)
-    return found
 
 
 def _place(outcome: Outcome, finding: Finding) -> str:
@@ -131,7 +130,7 @@ def _findings(outcome: Outcome) -> Markup:
         return element("p", "Nothing was found.")
     columns = [Column("code"), Column("severity", "rank"), *map(Column, ("id", "place", "what", "seen", "hint"))]
     rows = within_bytes(_rows(outcome))
-    codes = _worst_first(outcome)
+    codes = list(_by_code(outcome))
     severities = [each.value for each in Severity if outcome.findings.count(each)]
     form = filters(FINDINGS, [(1, "Severity", severities), (0, "Code", codes)], "findings")
     left_out = len(outcome.findings) - len(rows)
@@ -144,9 +143,8 @@ def _findings(outcome: Outcome) -> Markup:
 
 
 def _rows(outcome: Outcome) -> Iterator[Sequence[Content | Cell]]:
-    by_code = _by_code(outcome)
-    for code in _worst_first(outcome):
-        for finding in by_code[code][:LISTED_PER_CODE]:
+    for code, findings in _by_code(outcome).items():
+        for finding in findings[:LISTED_PER_CODE]:
             texts = (finding.id, _place(outcome, finding), finding.message, finding.value, finding.hint)
             yield (element("span", code, class_="code"), _severity(finding.severity), *map(cut, texts))
 
@@ -176,10 +174,9 @@ def _pictures(outcome: Outcome, album: Album) -> Markup:
 def _to_show(outcome: Outcome) -> Iterator[_Shown]:
     """Yield the samples to draw, the worst first, some of each code."""
     samples = _samples(outcome)
-    by_code = _by_code(outcome)
-    for code in _worst_first(outcome):
+    for of_code in _by_code(outcome).values():
         groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-        for finding in by_code[code]:
+        for finding in of_code:
             name = finding.file if finding.file in samples else finding.id
             if name in samples and not finding.other:
                 split, sample = samples[name]

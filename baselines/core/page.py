@@ -70,7 +70,8 @@ def escape(value: Content) -> str:
     >>> escape("<b> & \u202e")
     '&lt;b&gt; &amp; \\u202e'
     """
-    return html.escape(printable(str(value)))
+    text = str(value)
+    return html.escape(text if text.isprintable() else printable(text))
 
 
 def join(*content: Content | Iterable[Content]) -> Markup:
