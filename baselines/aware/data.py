@@ -179,6 +179,7 @@ class AwareData(BaselineDataModule):
         assert isinstance(config.data, DataConfig)
         self.settings = config.data
         self._splits: dict[str, Split] = {}
+        self.predicts_only = classes is not None
         self.classes = dict(classes or self.split("train").truth_set.classes)
         self.numbers = {name: number for number, name in sorted(self.classes.items())}
         self.folds: dict[str, int] = {}

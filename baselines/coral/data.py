@@ -399,11 +399,6 @@ class CoralData(BaselineDataModule):
         """Put items together; see :func:`collate`."""
         return collate(items)
 
-    def prepare_data(self) -> None:
-        """Fill the cache, on one process of the machine."""
-        for split in [self.predict_split] if self.predicts_only else ["train", "val"]:
-            self.predict_dataset(split)
-
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are cropped and augmented when asked for by a :class:`Draw`."""
         read = self.split(split)

@@ -240,7 +240,8 @@ class DrawnuiData(BaselineDataModule):
         self._splits: dict[str, Split] = {}
         self.classes = dict(classes or self.split("train").truth_set.classes)
         self.class_index = {label: index for index, label in enumerate(sorted(self.classes))}
-        self.data_hash = "" if classes else self._hash()
+        self.predicts_only = classes is not None
+        self.data_hash = "" if self.predicts_only else self._hash()
 
     def split(self, name: str) -> Split:
         """Return a split: ``train``, ``val``, ``test``, or ``all`` development pages where the campaign made no split."""
@@ -265,11 +266,6 @@ class DrawnuiData(BaselineDataModule):
     def collate(self, items: list[dict[str, Any]]) -> Batch:
         """Put pages together; see :func:`collate`."""
         return collate(items, PAPER[self.pages.input])
-
-    def prepare_data(self) -> None:
-        """Fill the cache, on one process of the machine."""
-        self.predict_dataset("train")
-        self.predict_dataset("val")
 
     def predict_dataset(self, split: str) -> Pages:
         """Return the pages of a split; they are augmented when asked for by a :class:`Draw`."""

@@ -115,11 +115,13 @@ class BaselineDataModule(LightningDataModule):
         findings: What the reader tolerated in the splits that were read.
         data_hash: Digest of the data that training sees: two runs with the same one saw the same files and splits.
         predict_split: The split that the prediction loader gives.
+        predicts_only: Whether the module serves a trained model: then there may be no training set.
     """
 
     classes: Mapping[int, str]
     data_hash: str
     predict_split: str = "val"
+    predicts_only: bool = False
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -133,6 +135,11 @@ class BaselineDataModule(LightningDataModule):
     def truths_of(self, task: str, split: str) -> Any:
         """Return the truth set of a split for a task that the fit of this one serves too (``TaskCard.fitted_by``)."""
         raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Fill the caches of the data sets to come, on one process of the machine."""
+        for name in (self.predict_split,) if self.predicts_only else ("train", "val"):
+            self.predict_dataset(name)
 
     def train_dataset(self) -> Dataset[Any]:
         """Return the training set; its ``__getitem__`` takes a :class:`Draw` and augments by ``draw.seed`` alone."""

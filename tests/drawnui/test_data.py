@@ -110,6 +110,16 @@ def test_pages_of_the_test_set_have_no_boxes_and_the_size_of_the_file(root):
     assert item["size"][0] > 128
 
 
+def test_a_root_with_a_test_set_alone_is_enough_to_predict(root, tmp_path):
+    family = tmp_path / "drawnui"
+    family.mkdir()
+    (family / "wireframe_test_set").symlink_to(root / "drawnui" / "wireframe_test_set")
+    data = build_data(config(tmp_path), classes={12: "label"})
+    data.predict_split = "test"
+    data.prepare_data()
+    assert len(data.predict_dataset("test")) > 0
+
+
 def test_boxes_of_classes_that_the_model_lacks_are_left_out(root):
     pages = build_data(config(root), classes={12: "label"}).predict_dataset("all")
     assert {label for index in range(len(pages)) for label in pages[index]["labels"].tolist()} == {0}

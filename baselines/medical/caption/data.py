@@ -149,11 +149,6 @@ class CaptionData(BaselineDataModule):
         """Put images together; see :func:`collate`."""
         return collate(items)
 
-    def prepare_data(self) -> None:
-        """Fill the cache, on one process of the machine."""
-        for split in [self.predict_split] if self.predicts_only else ["train", "val"]:
-            self.predict_dataset(split)
-
     def predict_dataset(self, split: str) -> Images:
         """Return the images of a split; they are augmented when asked for by a :class:`Draw`."""
         samples, side = self.split(split).samples, self.images.image_side

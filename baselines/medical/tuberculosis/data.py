@@ -131,7 +131,8 @@ class TuberculosisData(BaselineDataModule):
         self.classes = dict(TYPES)
         self._splits: dict[str, Split] = {}
         self._arrays: dict[str, ArrayCache] = {}
-        self.data_hash = "" if classes else self._hash()
+        self.predicts_only = classes is not None
+        self.data_hash = "" if self.predicts_only else self._hash()
 
     def split(self, name: str) -> Split:
         """Return a split: ``train`` without the scans that can't be read, ``val``, ``all`` or ``test``."""
