@@ -7,6 +7,7 @@ import pytest
 
 from baselines.aware.checks import CHECKS
 from baselines.aware.samples import generate
+from baselines.cli import main
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
 from baselines.core.findings import Severity
@@ -194,6 +195,15 @@ def test_a_decimal_comma_is_worse_than_quotes(root, value, severity):
 def test_concepts_are_rated_on_the_raters_scale_and_not_all_alike(root, change, value):
     edit("class_scores.json")(change)(root)
     assert [finding.value for finding in check(root) if finding.code == "DATA-RATING-RANGE"] == [value]
+
+
+def test_the_command_writes_the_clean_set_which_passes(clean_root, tmp_path):
+    assert main(["sample", "aware", "--size", "45", "--clean", "--out", str(tmp_path)]) == 0
+    for path in (clean_root / "aware").iterdir():
+        assert (tmp_path / "aware" / path.name).read_bytes() == path.read_bytes()
+    assert main(["check", "aware", str(tmp_path), "--no-cache"]) == 0
+    assert main(["sample", "aware", "--size", "45", "--out", str(tmp_path)]) == 0
+    assert main(["check", "aware", str(tmp_path), "--no-cache"]) == 1  # dummy_run.json is no JSON
 
 
 def test_the_quirks_of_the_real_data_are_found_in_the_sample(aware_root):
