@@ -33,6 +33,7 @@ Count = Annotated[int, Range(0)]
 PositiveInt = Annotated[int, Range(1)]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+BatchSize = Annotated[int, Range(1, 4096)]  # more is a typing error, which would show minutes later as a lack of memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class DataConfig:
 
     root: str = "data"
     cache_dir: str | None = None
-    batch_size: PositiveInt = 16
-    eval_batch_size: PositiveInt = 16
+    batch_size: BatchSize = 16
+    eval_batch_size: BatchSize = 16
     workers: Count = 8
     split_seed: Count = 0
     val_share: Annotated[float, Range(0.01, 0.9)] = 0.2

@@ -54,6 +54,7 @@ def test_all_mistakes_at_once():
         ("trainer__max_steps", True, "CONFIG-TYPE"),
         ("trainer__max_steps", 1.5, "CONFIG-TYPE"),
         ("trainer__max_steps", -1, "CONFIG-VALUE"),
+        ("data__batch_size", 1_000_000, "CONFIG-VALUE"),
         ("trainer__compile", 1, "CONFIG-TYPE"),
         ("trainer__precision", "16", "CONFIG-VALUE"),
         ("optimizer__lr", "1e-3", "CONFIG-TYPE"),
