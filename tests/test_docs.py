@@ -2,7 +2,11 @@
 
 import ast
 import importlib.util
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +65,21 @@ def test_the_readme_says_of_each_task_what_works():
     rows = [line.strip("| ").split(" | ") for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
     states = {cells[0].strip("`"): cells[-1] for cells in rows}
     assert states == {name: said[card.state] for name, card in all_tasks().items()}
+
+
+@pytest.mark.slow
+def test_the_commands_for_organisers_work_in_their_order(tmp_path):
+    text = (ROOT / "docs" / "organisers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 10
+    paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": paths, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for language, block in blocks:
+        command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["n"] == {"expected": 8, "scored": 8, "missing": 0}
+    assert (tmp_path / "findings.html").stat().st_size > 10_000
+    assert "trivial" in (tmp_path / "leaderboard.md").read_text()
+    assert len((tmp_path / "public_ids.txt").read_text().splitlines()) == 4
