@@ -40,7 +40,8 @@ MAX_EXAMPLE_BYTES = 2**24
 PUBLISHED = {"train": 600, "val": 200, "test": 200}
 
 # Names that lead to a person: addresses, links, Flickr's user ids (12345678@N00), the bare numbers of its photos.
-_PERSONAL = re.compile(r"@|://|www\.|\d{6,}(?:_[0-9a-f]{10}(?:_[a-z])?)?(?:\.jpe?g)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"@|://|www\.", re.IGNORECASE)
+_PHOTO = re.compile(r"\d{6,}(?:_[0-9a-f]{10}(?:_[a-z])?)?(?:\.jpe?g)?", re.IGNORECASE)
 _USER = re.compile(r'"([^"\\]{1,200})"\s*:\s*\{')
 
 
@@ -223,8 +224,7 @@ def _is_personal(name: str) -> bool:
     >>> [_is_personal(name) for name in ("pmod0my3lhbq5btb", "12345678@N00", "7051592189_0a1b2c3d4e_z.jpg", "8812345678")]
     [False, True, True, True]
     """
-    match = _PERSONAL.search(name)
-    return match is not None and (match[0] in ("@", "://") or match[0].lower() == "www." or match[0] == name)
+    return _ADDRESS.search(name) is not None or _PHOTO.fullmatch(name) is not None
 
 
 def files(data_set: DataSet) -> Iterator[Finding]:
