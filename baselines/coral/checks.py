@@ -18,9 +18,11 @@ from PIL import Image
 from scipy import ndimage
 
 from baselines.coral.archive import find_files
+from baselines.coral.drawing import short_name
 from baselines.coral.records import CODES, Sample, Split, Truth, read_split
 from baselines.coral.shapes import are_repeated
 from baselines.coral.task import SUBSTRATES
+from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
 from baselines.core.files import read_text, show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity
@@ -40,6 +42,7 @@ MAX_TOLD = 10  # findings of a kind in an image
 PUBLISHED = {"all": 879, "test": 485}
 PUBLISHED_BOXES = 21_749
 
+PICTURE_SIDE = 640  # pixels of the longer side of an image in the report
 EDGE_SIDE = 1024  # longer side at which outlines are held against an image's edges
 LEAST_OUTLINES = 3  # of which most have to fit better
 CLEARLY = 1.15  # how much stronger the edges under the turned outlines have to be
@@ -69,14 +72,15 @@ def same_place(data_set: DataSet) -> Iterator[Finding]:
         for index in np.flatnonzero(twice).tolist():
             what, value = "an object of another substrate has the same outline", _described(truth, index)
             hint = "decide which of the two it is"
-            yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, file, id=sample.id, value=value, hint=hint)
+            marks = (index,)
+            yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, file, id=sample.id, value=value, hint=hint, objects=marks)
         boxes = truth.shapes.boxes()
         iou = np.triu(box_iou(boxes, boxes), k=1)
         near = (labels[:, None] == labels) & (iou > NEAR_IOU) & ~are_repeated(truth.shapes, labels)
         for first, second in islice(np.argwhere(near).tolist(), MAX_TOLD):
             value = f"{_described(truth, first)} and {_described(truth, second)}, IoU {iou[first, second]:.3f}"
-            what = "two objects of a substrate cover nearly the same box"
-            yield Finding("DATA-NEAR-OBJECT", _INFO, what, file, id=sample.id, value=value, hint="look at them")
+            what, hint, both = "two objects of a substrate cover nearly the same box", "look at them", (first, second)
+            yield Finding("DATA-NEAR-OBJECT", _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
 
 
 def _described(truth: Truth, index: int) -> str:
@@ -91,8 +95,8 @@ def odd_shapes(data_set: DataSet) -> Iterator[Finding]:
         ratio = sides.max(axis=1, initial=0) / np.maximum(sides.min(axis=1, initial=np.inf), 1)
         for index in np.flatnonzero(ratio > EXTREME_ASPECT).tolist():
             value = "{}, {:.0f}×{:.0f} pixels".format(_described(truth, index), *sides[index])
-            what = "an object is far longer than wide"
-            yield Finding("DATA-BOX-ASPECT", _INFO, what, str(sample.image), id=sample.id, value=value, hint="look at it")
+            what, hint, file = "an object is far longer than wide", "look at it", str(sample.image)
+            yield Finding("DATA-BOX-ASPECT", _INFO, what, file, id=sample.id, value=value, hint=hint, objects=(index,))
 
 
 def overlaps(data_set: DataSet) -> Iterator[Finding]:
@@ -301,6 +305,22 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     )
 
 
+def _draw(split: Split, sample: Sample, marked: frozenset[int]) -> Image.Image:
+    """Draw an image with its true outlines."""
+    with Image.open(sample.image) as image:
+        width = image.width
+        page = pictures.shrink(image, PICTURE_SIDE)
+    if sample.truth is None:
+        return page
+    outlines = [ring * (page.width / width) for ring in sample.truth.shapes]
+    labels = sample.truth.labels.tolist()
+    styles, names = (
+        [pictures.style_of(label) for label in labels],
+        [short_name(split.truth_set.classes[label]) for label in labels],
+    )
+    return pictures.draw_outlines(page, outlines, styles, names, marked)
+
+
 CHECKS = Checks(
     rules=(same_place, odd_shapes, overlaps, boxes_and_polygons, turned_images, names, counts),
     graded=frozenset({"DATA-BOX-ORDER"}),  # a flipped y is a warning
@@ -309,6 +329,7 @@ CHECKS = Checks(
     class_names=lambda _: list(SUBSTRATES.values()),
     group=lambda sample: str(sample.place),
     distributions=_distributions,
+    draw=_draw,
     codes={
         **CODES,
         "DATA-BOX-ASPECT": Code(_INFO, "an object far longer than wide", "900×20 pixels"),

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from baselines.coral import checks
 from baselines.coral.checks import CHECKS
@@ -226,3 +226,12 @@ def test_a_generated_sample_yields_nothing_above_info(tmp_path):
         found = check(tmp_path, task)
         assert [finding for finding in found if finding.severity is not INFO] == []
         assert "DATA-SPLIT-GROUP" in found.counts
+
+
+def test_the_report_draws_outlines_and_marks_some(root):
+    outcome = check_data_set(get_task("coral-parsing"), root, Settings())
+    split = outcome.data_set.splits["all"]
+    sample = next(sample for sample in split.samples if len(sample.truth.labels))
+    plain, marked = (CHECKS.draw(split, sample, each) for each in (frozenset(), frozenset({0})))
+    assert max(plain.size) <= 640
+    assert ImageChops.difference(plain, marked).getbbox() is not None
