@@ -16,6 +16,7 @@ from baselines.core.charts import bars
 from baselines.core.check import EXAMPLES, Outcome
 from baselines.core.findings import Finding, Severity
 from baselines.core.page import (
+    PICTURE_BYTES,
     PICTURE_SIDE,
     Album,
     Cell,
@@ -51,7 +52,7 @@ def check_page(outcome: Outcome) -> str:
         outcome: What the check found. Ids, class names and texts of a data set may be anything: all of them are escaped.
     """
     card = outcome.data_set.card
-    album, beside = Album(), Album()
+    album, beside = Album(PICTURE_BYTES // 2), Album(PICTURE_BYTES // 2)
     parts = (
         ("codes", "What was found", _codes(outcome)),
         ("findings", "Findings", _findings(outcome)),

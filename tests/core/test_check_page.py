@@ -115,7 +115,7 @@ def test_a_page_of_the_worst_data_set_stays_small(outcome, monkeypatch):
 
 
 def test_pictures_stay_within_their_bytes(outcome, monkeypatch):
-    monkeypatch.setattr(page_module, "Album", lambda: Album(20_000))
+    monkeypatch.setattr(page_module, "Album", lambda _: Album(20_000))
     samples = outcome.data_set.splits["all"].samples
     findings = Findings(
         Finding(f"DATA-{code}", ERROR, "odd", str(sample.image), id=sample.id) for code in range(9) for sample in samples[:3]
