@@ -389,7 +389,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _dispatch(arguments)
         finally:
-            sys.stdout.flush()  # here, where a closed pipe can still be handled
+            if sys.stdout is not None:  # as it is where the caller closed it
+                sys.stdout.flush()  # here, where a closed pipe can still be handled
     except KeyboardInterrupt as interrupt:
         print(f"imageclef: {str(interrupt) or 'interrupted'}", file=sys.stderr)  # `train` says how to go on
         return INTERRUPTED

@@ -19,8 +19,8 @@ from typing import Any
 
 from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
-from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_atomic, write_json_atomic
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
+from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, refuse_within, show_id, write_atomic, write_json_atomic
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, nearest
 from baselines.core.images import cache_folder, examine_images
 from baselines.core.report import cells_table, make_console, show
 from baselines.core.runs import Code
@@ -46,8 +46,13 @@ def check(args: argparse.Namespace) -> int:
         UsageError: If a file to write is one of the files to read.
     """
     inputs = [("--truth", args.truth), ("--accept", args.accept)]
-    refuse_overwriting(inputs, [("--json", args.json), ("--html", args.html)])
+    outputs = [("--json", args.json), ("--html", args.html)]
+    refuse_overwriting(inputs, outputs)
+    # What was accepted may be written where it was read.
+    refuse_overwriting([inputs[0], *outputs], [("--write-accepted", args.write_accepted)])
+    refuse_within(args.root, [*outputs, ("--write-accepted", args.write_accepted)])
     card = get_task(args.task)
+    _refuse_unknown(args.ignore, {**CODES, **card.module("checks").CHECKS.codes})
     before = read_accepted(args.accept) if args.accept else frozenset()
     store = cache_folder() / "check" / f"{_root_key(args.root)}.jsonl" if args.cache else None
     settings = Settings(args.near_distance, args.workers, store, args.truth)
@@ -65,6 +70,13 @@ def check(args: argparse.Namespace) -> int:
         count = write_accepted(args.write_accepted, outcome, before)
         console.print(f"{count} accepted findings are in {args.write_accepted}", markup=False, highlight=False)
     return 1 if outcome.findings.error_count else 0
+
+
+def _refuse_unknown(ignored: Iterable[str], codes: Mapping[str, Code]) -> None:
+    """Refuse to switch off what isn't there."""
+    for code in ignored:
+        if code not in codes:
+            raise UsageError(f"--ignore {code}: there is no such code; {nearest(code, codes)}")
 
 
 def _root_key(root: Path) -> str:

@@ -97,7 +97,8 @@ def _test_against_best(ranked: list[Row], scored: dict[str, Scored], sign: int) 
         return ranked
     primary = scored[ranked[0].name].scores.primary
     best = -sign * scored[ranked[0].name].resampled[primary]
-    raw = [paired_p_value(best, -sign * scored[row.name].resampled[primary]) for row in ranked[1:]]
+    units = ranked[0].scores.n["expected"] if ranked and ranked[0].scores else 0
+    raw = [paired_p_value(best, -sign * scored[row.name].resampled[primary], units) for row in ranked[1:]]
     tested = [(row, p) for row, p in zip(ranked[1:], raw, strict=True) if p is not None]
     adjusted = dict(zip((row.name for row, _ in tested), holm([p for _, p in tested]), strict=True))
     return [replace(row, p_value=adjusted.get(row.name)) for row in ranked]

@@ -14,7 +14,9 @@ import math
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -38,25 +40,41 @@ SNIFFED_LINES = 50
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file under a temporary name, make sure it is on the disk, and rename it to ``path``.
 
-    A reader, and a job that was killed and started again, sees the old file or the new one, never a part.
+    A reader, and a job that was killed and started again, sees the old file or the new one, never a part. A link stays a link,
+    a file keeps its permissions, and what is no file (a device, a pipe) is written to as it is.
 
     Args:
         path: The file to make or replace; its folder is made too.
         write: Gets the temporary path to write to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        _write_through(path, write)
+        return
+    final = path.resolve() if path.is_symlink() else path
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        if final.is_file():
+            shutil.copymode(final, temporary)
+        os.replace(temporary, final)
     except OSError as error:
         if error.filename is not None:
             error.filename, error.filename2 = str(path), None  # the temporary name tells the user nothing
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_through(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file elsewhere, and copy its bytes to a device or a pipe, which must not be replaced."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "file"
+        write(temporary)
+        with temporary.open("rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -97,6 +115,17 @@ def refuse_overwriting(inputs: Iterable[tuple[str, Path | None]], outputs: Itera
         if other is not None:
             raise UsageError(f"{name} would overwrite {other}, they are the same file: {path}; name another file to write")
         taken.append((name, path))
+
+
+def refuse_within(folder: Path, outputs: Iterable[tuple[str, Path | None]]) -> None:
+    """Make sure that no file to write replaces one that is in a folder whose files are read.
+
+    Raises:
+        UsageError: If one does.
+    """
+    for name, path in outputs:
+        if path is not None and path.exists() and path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{name} would overwrite a file of {folder}, which is read: {path}; name another file to write")
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
@@ -296,7 +325,7 @@ def _examine(path: Path, report: Report) -> _TextKind | None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            report.error("FILE-UNREADABLE", "this is no file", hint="name a file")
+            report.error("FILE-UNREADABLE", "this is no file", hint="name a file; pipes and devices are not read")
         elif status.st_size == 0:
             report.error("FILE-EMPTY", "the file is empty")
         elif status.st_size > MAX_FILE_BYTES:

@@ -177,6 +177,11 @@ class IdCheck:
     def _suggest(self, name: str) -> str:
         if self.report.findings.counts["RUN-UNKNOWN-ID"] >= _SUGGESTED_IDS:
             return ""
+        if name.lstrip()[:1] in ("{", "["):
+            return "this looks like JSON: is it the run of another task?"
+        first, *rest = re.split(r"[\s,;|:]", name.strip(), maxsplit=1)
+        if rest and first in self.expected:
+            return f"it begins with the id {show_id(first)}: is the separator behind it the right one?"
         if self._by_plain is None:
             self._by_plain = {_plain(each): each for each in self.expected}
         plain = _plain(name)

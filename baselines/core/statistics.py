@@ -82,30 +82,33 @@ def percentile_intervals(
     return intervals
 
 
-def paired_p_value(better: NDArray[np.float64], worse: NDArray[np.float64]) -> float | None:
+def paired_p_value(better: NDArray[np.float64], worse: NDArray[np.float64], units: int) -> float | None:
     """Return how often chance alone would turn the order of two runs around: a two-sided paired bootstrap test.
 
     Twice the share of the resamples on which the run with the higher score is not ahead, with one more on each side of the
     fraction, so that it is never 0 (Efron and Tibshirani, ch. 15; Davison and Hinkley, Bootstrap Methods and their Application,
-    1997, sec. 4.2).
+    1997, sec. 4.2). Few units say less than their resamples seem to: chance alone gives all of ``n`` the same order with the
+    probability ``2 / 2**n`` (the sign test), and no p-value is below that.
 
     Args:
         better: Values ``(R,)`` of the run with the better score on the resamples, higher ones better.
         worse: Values ``(R,)`` of the other run on the same resamples.
+        units: How many units were resampled.
 
     Returns:
         A probability above 0 and up to 1; ``None`` if no resample defines both.
 
-    >>> paired_p_value(np.array([0.5, 0.6, 0.7]), np.array([0.4, 0.6, 0.5]))
+    >>> paired_p_value(np.array([0.5, 0.6, 0.7]), np.array([0.4, 0.6, 0.5]), units=20)
     1.0
-    >>> paired_p_value(np.full(999, 0.6), np.full(999, 0.5))
-    0.002
+    >>> [paired_p_value(np.full(999, 0.6), np.full(999, 0.5), units) for units in (3, 20)]
+    [0.25, 0.002]
     """
     differences = better - worse
     differences = differences[np.isfinite(differences)]
     if not len(differences):
         return None
-    return min(1.0, 2 * (1 + int((differences <= 0).sum())) / (len(differences) + 1))
+    share = 2 * (1 + int((differences <= 0).sum())) / (len(differences) + 1)
+    return min(1.0, max(share, 2.0 ** (1 - units)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

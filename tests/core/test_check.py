@@ -218,6 +218,15 @@ def test_what_is_ignored_or_accepted_does_not_count(wireframes, tmp_path, capsys
         (folder / "other.jpg").unlink(missing_ok=True)
 
 
+def test_what_is_accepted_replaces_nothing_else(wireframes, tmp_path, capsys):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("kept")
+    assert run("drawnui-wireframe", wireframes, "--truth", truth, "--write-accepted", truth) == 2
+    assert run("drawnui-wireframe", wireframes, "--json", tmp_path / "a", "--write-accepted", tmp_path / "a") == 2
+    assert "--write-accepted would overwrite --truth" in capsys.readouterr().err
+    assert truth.read_text() == "kept"
+
+
 def test_a_reader_s_tolerance_is_no_release_s(wireframes):
     """A label without image is a warning when training, and an error in a set to be released."""
     (image,) = list((wireframes / "drawnui" / "wireframe_development_set" / "images").iterdir())[:1]
@@ -250,6 +259,20 @@ def test_the_secret_truth_of_the_test_set(wireframes, tmp_path):
     assert outcome.findings.counts["DATA-ID-NO-IMAGE"] > 0
 
 
+def test_a_data_set_is_not_overwritten_by_its_check(wireframes, capsys):
+    truth = wireframes / "drawnui" / "wireframe_development_set" / "development_set.json"
+    before = truth.read_bytes()
+    for option in ("--json", "--html", "--write-accepted"):
+        assert run("drawnui-wireframe", wireframes, option, truth) == 2
+        assert f"{option} would overwrite" in capsys.readouterr().err
+    assert truth.read_bytes() == before
+
+
+def test_a_code_that_is_none_is_not_ignored_silently(wireframes, capsys):
+    assert run("drawnui-wireframe", wireframes, "--ignore", "DATA-IMAGE-BLNK") == 2
+    assert "did you mean DATA-IMAGE-BLANK?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"accepted": 3}', "\xff"])
 def test_accepted_findings_that_cannot_be_read(tmp_path, text):
     path = tmp_path / "accepted.json"
@@ -271,9 +294,10 @@ def test_a_task_without_checks_says_so(monkeypatch):
 
     card = get_task("drawnui-wireframe")
     monkeypatch.setattr(type(card), "has", lambda *_: False)
+    files = dict.fromkeys(("truth", "json", "html", "accept", "write_accepted"))
+    arguments = files | {"ignore": [], "cache": False, "near_distance": 1, "workers": 1}
     with pytest.raises(UsageError, match="no checks"):
-        checking.check(Namespace(task=card.id, root=Path(), truth=None, json=None, html=None, accept=None, ignore=[], cache=False,
-                                 near_distance=1, workers=1, write_accepted=None))  # fmt: skip
+        checking.check(Namespace(task=card.id, root=Path(), **arguments))
 
 
 def test_distributions():

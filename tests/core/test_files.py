@@ -614,3 +614,29 @@ def test_a_file_that_cannot_be_read_has_the_expected_separator(tmp_path):
 def test_names_of_columns_of_ids():
     assert all(map(names_ids, ("ID", "image_id", "Image ID", '"id"', " filename ")))
     assert not any(map(names_ids, ("synpic1", "", "id1", "image " * 10**6)))
+
+
+def test_links_permissions_and_devices_outlive_writing(tmp_path):
+    real, link = tmp_path / "real.json", tmp_path / "latest.json"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    write_atomic(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o600
+    write_atomic(Path(os.devnull), "gone")
+    assert Path(os.devnull).is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "real.json"]
+
+
+def test_a_pipe_gets_what_is_written(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomic(pipe, "through")
+        assert os.read(reader, 100) == b"through"
+        assert pipe.is_fifo()
+    finally:
+        os.close(reader)

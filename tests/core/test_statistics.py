@@ -75,7 +75,7 @@ def test_another_confidence_gives_a_narrower_interval():
 
 def test_the_p_value_of_two_equal_runs_is_1():
     values = np.linspace(0, 1, 50)
-    assert paired_p_value(values, values) == 1.0
+    assert paired_p_value(values, values, units=50) == 1.0
 
 
 def test_the_p_value_of_a_mean_difference_is_that_of_the_normal_distribution():
@@ -85,11 +85,11 @@ def test_the_p_value_of_a_mean_difference_is_that_of_the_normal_distribution():
     means = bootstrap_values(resample_means({"better": worse + gain, "worse": worse}), 1000, 4000, seed=0)
     z = gain.mean() / (gain.std() / np.sqrt(1000))
     assert 0.001 < 2 * norm.sf(z) < 0.5
-    assert paired_p_value(means["better"], means["worse"]) == pytest.approx(2 * norm.sf(z), rel=0.25)
+    assert paired_p_value(means["better"], means["worse"], units=1000) == pytest.approx(2 * norm.sf(z), rel=0.25)
 
 
 def test_no_p_value_without_a_resample_that_defines_both():
-    assert paired_p_value(np.array([np.nan, 1.0]), np.array([1.0, np.nan])) is None
+    assert paired_p_value(np.array([np.nan, 1.0]), np.array([1.0, np.nan]), units=9) is None
 
 
 @given(st.lists(st.floats(0.001, 1), max_size=8))

@@ -177,6 +177,12 @@ def test_all_faults_at_once_each_with_its_line(read):
             "RUN-NOT-A-QUESTION info: synpic1: 1 of 2 questions don't end with a question mark (saw 'x y'; the",
         ),
         ("vqa", "synpic1.jpg|x", "RUN-UNKNOWN-ID synpic1.jpg: the image is not in the set (did you mean synpic1?)"),
+        (
+            "vqa",
+            "synpic1;x",
+            "synpic1;x: the image is not in the set (it begins with the id synpic1: is the separator behind it the right",
+        ),
+        ("vqa", '{"synpic1": "x"}', "(this looks like JSON: is it the run of another task?)"),
         ("vqa", "synpic1 |x", "RUN-UNKNOWN-ID synpic1 : the image is not in the set (did you mean synpic1?)"),
         ("vqa", "id|answer", "RUN-HEADER the first line looks like a header (saw 'id|answer'; delete it)"),
     ],
