@@ -408,3 +408,8 @@ def test_a_training_does_not_go_on_on_other_data(toy_config, tmp_path):
     with pytest.raises(InvalidInput, match=r"RUN-OTHER-DATA.*overwrite=true"):
         loop.run(toy_config(), folder)
     assert loop.run(toy_config(overwrite=True), folder).scores
+    split = json.loads((folder / "split.json").read_text())
+    (folder / "scores.json").unlink()
+    (folder / "split.json").write_text(json.dumps(split | {"train": split["train"][1:]}))
+    with pytest.raises(InvalidInput, match=r"RUN-OTHER-DATA.*overwrite=true"):
+        loop.run(toy_config(), folder)
