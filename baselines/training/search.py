@@ -18,6 +18,7 @@ import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -32,7 +33,7 @@ from baselines.core.tasks import get_task
 from baselines.training.callbacks import PrunedRun
 from baselines.training.compose import compose
 from baselines.training.loop import LOCK, run
-from baselines.training.module import BaselineModule
+from baselines.training.module import BaselineModule, mix_seed
 
 FOLDER = "folder"  # attribute of a trial: its run folder
 GRAMMAR = "a space is written choice(a, b), range(1, 9), interval(0.1, 0.9), int(interval(1, 9)), tag(log, interval(1e-5, 0.1))"
@@ -131,10 +132,26 @@ def open_study(path: Path, config: Config, *, prune: bool) -> optuna.Study:
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
     )
-    # Another seed for each start, or processes that share a study would all try the same values.
-    seed = config.seed + len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    study.sampler = TrialSampler(config.seed)
     return study
+
+
+class TrialSampler(TPESampler):
+    """Optuna's estimator, seeded anew by the number of each trial: processes that share a study never try the same values.
+
+    Args:
+        seed: Seed of the search.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed % 2**32, constant_liar=True)
+        self.seed = seed
+
+    @override
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Seed what the trial's values are drawn with."""
+        TPESampler.__init__(self, seed=mix_seed(self.seed, trial.number, 0) % 2**32, constant_liar=True)
+        super().before_trial(study, trial)
 
 
 def _count(study: optuna.Study) -> int:

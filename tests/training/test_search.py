@@ -83,6 +83,15 @@ def test_a_trial_whose_process_was_killed_is_taken_up_again(toy_search, tmp_path
     assert study.trials[2].params == study.trials[1].params
 
 
+def test_processes_that_start_together_try_different_values(toy_config, tmp_path):
+    space = dict(search.split_space(["optimizer.lr=interval(0.001,0.1)"])[1])
+    studies = [search.open_study(tmp_path / "study.journal", toy_config(), prune=False) for _ in range(2)]
+    tried = [study.ask(space).params["optimizer.lr"] for study in (*studies, *studies)]
+    assert len(set(tried)) == 4
+    again = search.open_study(tmp_path / "again.journal", toy_config(), prune=False)
+    assert [again.ask(space).params["optimizer.lr"] for _ in tried] == tried
+
+
 def test_values_that_never_work_end_the_search(toy_search):
     with pytest.raises(InvalidInput, match="WEIGHTS-MISSING"):
         toy_search("model.width=4,8", "init_from=nothing", trials=50)
