@@ -36,6 +36,7 @@ from baselines.core.page import (
 from baselines.core.report import format_interval, format_number
 from baselines.core.results import Scores
 from baselines.core.run_report import CONFIG, LOG, RunFolder, state_line
+from baselines.core.sweeps import number_of
 
 SHOWN = 6  # best samples, and worst
 LISTED = 25  # best samples, and worst, in the table
@@ -77,14 +78,15 @@ def _lead(run: RunFolder) -> Markup:
         interval = first.intervals.get(first.primary)
         told = f"{first.primary} {format_number(first.score)}" + (f" ({format_interval(interval)})" if interval else "")
         badges.append(element("li", told))
-    seconds, memory = status.get("seconds"), status.get("peak_gpu_memory") or status.get("peak_memory")
+    seconds = number_of(status, "seconds")
+    memory = number_of(status, "peak_gpu_memory") or number_of(status, "peak_memory")
     about = facts(
         (
             ("task", first.task if first else _text(run.card.get("task"))),
             ("folder", cut(str(run.folder))),
             ("progress", cut(state_line(status))),
-            ("time of all attempts", f"{seconds:,.0f} s" if isinstance(seconds, int | float) else None),
-            ("most memory", f"{memory / 2**30:.1f} GiB" if isinstance(memory, int | float) else None),
+            ("time of all attempts", f"{seconds:,.0f} s" if seconds else None),
+            ("most memory", f"{memory / 2**30:.1f} GiB" if memory else None),
             ("last change", _text(status.get("updated"))),
         )
     )

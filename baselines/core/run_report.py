@@ -18,7 +18,7 @@ from typing import Any
 
 from baselines.core import report, sweeps
 from baselines.core.charts import Point
-from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, show_id, write_atomic
+from baselines.core.files import MAX_FILE_BYTES, printable, refuse_overwriting, show_id, write_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError
 from baselines.core.results import Evaluation, Scores
 from baselines.core.scorer import read_run, read_truth
@@ -134,8 +134,8 @@ class RunFolder:
         for split in ("val", "all"):
             try:
                 found = read_split(Path(data["root"]), self.evaluated.card.id, split, Findings(), **options)
-            except (InvalidInput, UsageError, OSError, TypeError, ValueError) as error:  # such as another split_seed: null
-                self._tell(f"the data are not to be had, so fewer pictures are shown: {str(error).splitlines()[0]}")
+            except Exception as error:  # noqa: BLE001  such as another split_seed: null, or val_share: Infinity
+                self._tell(f"the data are not to be had, so fewer pictures are shown: {(str(error).splitlines() or ['?'])[0]}")
                 return {}, None
             samples = {sample.id: sample for sample in found.samples if sample.id in ids}
             if samples:
@@ -245,16 +245,18 @@ def _show_run(run: RunFolder) -> None:
             listed = ", ".join(f"{show_id(name)} {value:.4f}" for name, value in found)
             console.print(f"{what} by {ranking.metric}: {listed}")
     for problem in run.problems:
-        console.print(f"not shown: {problem}")
+        console.print(f"not shown: {printable(problem)}")
 
 
 def state_line(status: Mapping[str, Any]) -> str:
-    """Return in a line how far a run got, and why no further.
+    r"""Return in a line how far a run got, and why no further; what would upset a terminal is escaped.
 
     >>> state_line({"state": "failed", "phase": "fit", "step": 5, "of": 9, "error": "no memory"})
     'failed: fit, step 5 of 9: no memory'
+    >>> state_line({"state": "failed", "phase": "fit", "step": 5, "of": 9, "error": "\x1b[2J"})
+    'failed: fit, step 5 of 9: \\x1b[2J'
     """
     state, phase = str(status.get("state")), str(status.get("phase"))
     at = f", step {status.get('step')} of {status.get('of')}"
     error = status.get("error")
-    return f"{state}{'' if phase == state else ': ' + phase}{at}{f': {error}' if error else ''}"
+    return printable(f"{state}{'' if phase == state else ': ' + phase}{at}{f': {error}' if error else ''}")

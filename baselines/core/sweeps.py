@@ -19,13 +19,14 @@ from scipy import stats
 
 from baselines.core import report, tables
 from baselines.core.config import NEUTRAL_KEYS, flatten
-from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, write_atomic
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
+from baselines.core.files import MAX_FILE_BYTES, refuse_within, write_atomic
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
 from baselines.core.results import Scores
 from baselines.core.tasks import get_task
 
 SEEDS = frozenset({"seed"})  # what the runs of one configuration may differ in, beside what can't change results
 STATUS, CARD, SCORES = "status.json", "card.json", "scores.json"
+MAX_NUMBER = 1e18  # of seconds, bytes or devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def results(args: argparse.Namespace) -> int:
     runs = read_runs(args.folder)
     rows = summarise(runs)
     if args.out is not None:
-        refuse_overwriting([(str(run.folder / SCORES), run.folder / SCORES) for run in runs], [("--out", args.out)])
+        for run in runs:
+            refuse_within(run.folder, [("--out", args.out)])
         write_atomic(args.out, WRITERS[args.format](rows))
     elif args.format == "table":
         report.show(as_table(rows))
@@ -135,17 +137,37 @@ def read_runs(folder: Path) -> list[Run]:
 
 def _read_run(folder: Path) -> Run:
     status = read_json(folder / STATUS)
-    seconds = float(status.get("seconds") or 0.0)
-    gpu_memory = int(status.get("peak_gpu_memory") or 0)
-    gpu_seconds = seconds * int(status.get("devices") or 1) if gpu_memory else 0.0
-    memory = gpu_memory or int(status.get("peak_memory") or 0)
+    seconds = number_of(status, "seconds")
+    gpu_memory = int(number_of(status, "peak_gpu_memory"))
+    gpu_seconds = seconds * (number_of(status, "devices") or 1) if gpu_memory else 0.0
+    memory = gpu_memory or int(number_of(status, "peak_memory"))
     state = str(status.get("state"))
     config: Mapping[str, Any] = {}
     scores = None
     if state == "finished":
-        config = flatten(read_json(folder / CARD).get("config") or {})
+        found = read_json(folder / CARD).get("config")
+        config = flatten(found) if isinstance(found, Mapping) else {}
+        read_json(folder / SCORES)  # bounds its size and depth
         scores = Scores.from_json((folder / SCORES).read_text(encoding="utf-8"), str(folder / SCORES))
+        _refuse_unknown(scores.task, folder / SCORES)
     return Run(folder, state, seconds, gpu_seconds, memory, config, scores)
+
+
+def number_of(status: Mapping[str, Any], key: str) -> float:
+    """Return a number of ``status.json``; 0 where it has none, or none that a run could have written.
+
+    >>> number_of({"seconds": 2}, "seconds"), number_of({"seconds": "two"}, "seconds"), number_of({}, "seconds")
+    (2.0, 0.0, 0.0)
+    """
+    value = status.get(key)
+    return float(value) if isinstance(value, int | float) and 0 <= value < MAX_NUMBER else 0.0
+
+
+def _refuse_unknown(task: str, path: Path) -> None:
+    try:
+        get_task(task)
+    except UsageError as error:
+        raise invalid("RESULTS-UNREADABLE", str(error), file=path, value=task) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

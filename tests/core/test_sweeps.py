@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from baselines.core import sweeps
-from baselines.core.findings import InvalidInput
+from baselines.core.findings import InvalidInput, UsageError
 from baselines.core.results import Scores
 
 
@@ -104,6 +104,28 @@ def test_folders_that_cannot_be_read(tmp_path, folder):
     assert all(name in str(caught.value) for name in ("a0/card.json", "a1/scores.json", "a2/status.json"))
 
 
+def test_folders_that_somebody_else_wrote(folder):
+    scores = folder / "a1" / "scores.json"
+    (folder / "a0" / "scores.json").unlink()
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"task": "nothing"}))
+    with pytest.raises(InvalidInput) as caught:
+        results(folder)
+    assert all(f"{name}/scores.json: RESULTS-UNREADABLE" in str(caught.value) for name in ("a0", "a1"))
+    (folder / "a0" / "status.json").unlink()
+    (folder / "a1" / "status.json").unlink()
+    write_run(folder / "c0", 0.5, 0, status={"seconds": "long", "peak_memory": [1], "devices": 10**400})
+    write_run(folder / "c1", 0.6, 1, status={"seconds": float("nan"), "peak_gpu_memory": float("inf")})
+    (folder / "c1" / "card.json").write_text('{"config": "none"}')
+    assert results(folder) == 0
+
+
 def test_the_table_goes_to_a_file(folder, tmp_path):
     assert results(folder, format="markdown", out=tmp_path / "table.md") == 0
     assert (tmp_path / "table.md").read_text().startswith("| task | configuration |")
+
+
+def test_a_table_does_not_replace_a_file_of_a_run(folder):
+    before = (folder / "a0" / "card.json").read_text()
+    with pytest.raises(UsageError, match="would overwrite"):
+        results(folder, out=folder / "a0" / "card.json")
+    assert (folder / "a0" / "card.json").read_text() == before
