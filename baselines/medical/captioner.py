@@ -41,6 +41,12 @@ from baselines.training.weights import network_errors_explained
 
 IGNORED = -100  # label of padding, which F.cross_entropy leaves out
 PAD, BEGIN, END = "<pad>", "<begin>", "<end>"
+MAX_LAYERS = 200
+KINDS = frozenset(
+    "bart bert bert-generation big_bird blenderbot blenderbot-small camembert data2vec-text electra ernie gpt2".split()
+    + "marian mbart megatron-bert pegasus plbart rembert roberta roberta-prelayernorm roformer trocr".split()
+    + "xlm-roberta xlm-roberta-xl".split()
+)  # of transformers' models: those that write, and can attend to an image
 SPARE_POSITIONS = 2  # of a published model's: RoBERTa counts positions from 2
 ATTENTION = "eager"  # the one that gives its weights, for the pictures
 
@@ -379,6 +385,7 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
         # Quietly, or it warns of the new cross-attention, which is meant.
         with _quiet(), network_errors_explained(f"transformers/{source}", experiment, "model.text.decoder", "/path/to/folder"):
             config = AutoConfig.from_pretrained(source, **where)
+            _refuse_other(config)
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
             config.is_decoder, config.is_encoder_decoder, config.add_cross_attention = True, False, True
             config.bos_token_id = _first(tokenizer.bos_token_id, tokenizer.cls_token_id, config.bos_token_id)
@@ -407,6 +414,7 @@ def described_decoder(weights: Mapping[str, Tensor]) -> Decoder:
     """
     try:
         config = AutoConfig.for_model(**json.loads(to_text(weights["architecture"])))
+        _refuse_other(config)
         # Built without memory first, and then only if the file holds as many weights.
         with torch.device("meta"):
             _refuse_larger(_from_config(config), weights)
@@ -435,6 +443,15 @@ def _quiet() -> Iterator[None]:
 
 def _from_config(config: Any) -> Any:
     return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, trust_remote_code=False)
+
+
+def _refuse_other(config: Any) -> None:
+    """Refuse models of other kinds, which may do more than write or fetch parts of themselves, and endless ones."""
+    if config.model_type not in KINDS:
+        raise ValueError(f"{config.model_type} is none of the kinds that can attend to an image: {', '.join(sorted(KINDS))}")
+    layers = max(int(getattr(config, name, None) or 0) for name in ("num_hidden_layers", "encoder_layers", "decoder_layers"))
+    if layers > MAX_LAYERS:
+        raise ValueError(f"{layers} layers")
 
 
 def _refuse_blind(model: Any) -> None:

@@ -236,7 +236,9 @@ def test_files_that_lie_about_their_decoder_are_findings(captioner):
     for lie in (
         {"architecture": to_bytes(json.dumps(plain | {"n_embd": 40_000, "n_layer": 400}))},
         {"architecture": to_bytes(json.dumps(plain | {"add_cross_attention": False}))},
+        {"architecture": to_bytes(json.dumps(plain | {"n_layer": 10**8}))},
         {"architecture": to_bytes(json.dumps({"model_type": "none"}))},
+        {"architecture": to_bytes(json.dumps({"model_type": "git"}))},
         {"architecture": to_bytes("[" * 10_000)},
         {"architecture": torch.tensor([255, 254], dtype=torch.uint8)},
         {"tokenizer_json": to_bytes('{"model": 1}')},
