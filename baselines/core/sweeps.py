@@ -24,7 +24,8 @@ from baselines.core.findings import Finding, Findings, InvalidInput, Severity, U
 from baselines.core.results import Scores
 from baselines.core.tasks import get_task
 
-SEEDS = frozenset({"seed"})  # what the runs of one configuration may differ in, beside what can't change results
+# What the runs of one configuration may differ in: the seed, and what is only shown.
+FREE_KEYS = frozenset({"seed", "pictures", "bootstrap", "trainer.log_every"})
 STATUS, CARD, SCORES = "status.json", "card.json", "scores.json"
 MAX_NUMBER = 1e18  # of seconds, bytes or devices
 
@@ -199,7 +200,7 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
 
 def varying_keys(runs: Sequence[Run]) -> list[str]:
     """Return the keys in which the configurations of runs differ, without those that can't change results, and seeds."""
-    keys = sorted({key for run in runs for key in run.config} - NEUTRAL_KEYS - SEEDS)
+    keys = sorted({key for run in runs for key in run.config} - NEUTRAL_KEYS - FREE_KEYS)
     return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
 
 
