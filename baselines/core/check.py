@@ -97,7 +97,7 @@ def findings_table(outcome: Outcome) -> Any:
 
 def _example(finding: Finding, root: Path) -> str:
     """Return where a finding is and what was seen there; its file as seen from the root."""
-    file = finding.file.removeprefix(str(root)).lstrip("/")
+    file = finding.file.removeprefix(f"{root}/")
     place = ":".join(str(part) for part in (file, finding.line) if part not in ("", None))
     named = finding.id and not file.endswith(finding.id)
     return "  ".join(part for part in (place, show_id(finding.id) if named else "", finding.value or finding.message) if part)
@@ -303,7 +303,7 @@ def _tell_trivial(data_set: DataSet, trivial: Mapping[str, Mapping[str, float | 
 def fingerprint(finding: Finding, root: Path) -> str:
     """Return what makes a finding the same one in a later check: not its line, which moves, nor where the root lies."""
     file = finding.file
-    if file.startswith(str(root)):
+    if file.startswith(f"{root}/"):
         file = file[len(str(root)) :].lstrip("/")
     return f"{finding.code}\t{file}\t{finding.id}\t{finding.value}"
 

@@ -116,7 +116,7 @@ def _codes(outcome: Outcome) -> Markup:
 
 def _place(outcome: Outcome, finding: Finding) -> str:
     """Return file and line of a finding, as seen from the data root."""
-    file = finding.file.removeprefix(str(outcome.data_set.root)).lstrip("/")
+    file = finding.file.removeprefix(f"{outcome.data_set.root}/")
     return cut(":".join(str(part) for part in (file, finding.line) if part not in ("", None)))
 
 
@@ -227,7 +227,7 @@ def _draw(outcome: Outcome, split: str, sample: Any, marked: frozenset[int]) -> 
             drawn: Image.Image | None = draw(data_set.splits[split], sample, marked)
             return drawn
         return None if facts_ is None else _thumbnail(sample.image)
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
@@ -258,7 +258,7 @@ def _pair(outcome: Outcome, finding: Finding, samples: dict[str, tuple[str, Any]
         split, sample = samples[name]
         try:
             embedded.append(album.add(_thumbnail(Path(name)), cut(f"{sample.id} of {split}", 120)))
-        except OSError:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
     if None in embedded:
         return None

@@ -42,7 +42,7 @@ _PROBLEMS = {
     "empty": ("DATA-FILE-EMPTY", "the file has 0 bytes"),
     "unreadable": ("DATA-FILE-UNREADABLE", "can't be decoded"),
     "truncated": ("DATA-IMAGE-TRUNCATED", "the image's data end early"),
-    "huge": ("DATA-IMAGE-HUGE", "the image has more pixels than is safe to decode"),
+    "huge": ("DATA-IMAGE-HUGE", "the image has more pixels, or bytes, than is safe to read"),
 }
 
 

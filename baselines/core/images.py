@@ -25,6 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+MAX_FILE_BYTES = 512 * 2**20  # read as a whole, by several threads
 MAX_PIXELS = 89_478_485  # Pillow's own limit, behind which it suspects a decompression bomb
 EXIF_ORIENTATION = 0x0112
 HASH_SIDE = 16  # of the difference hash; its square is the number of bits
@@ -70,6 +71,8 @@ class ImageFacts:
 def examine_image(path: Path) -> ImageFacts:
     """Read an image file and return what is known of it; whatever is wrong with it is in ``problem``, nothing is raised."""
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return ImageFacts(problem="huge", detail=f"{path.stat().st_size:,} bytes")
         data = path.read_bytes()
     except OSError as error:
         return ImageFacts(problem="unreadable", detail=error.strerror or type(error).__name__)

@@ -43,7 +43,7 @@ MASKS = 2
 # Scans per split (page `tuberculosis` of the specification, 1).
 PUBLISHED = {"all": 917, "test": 421}
 
-_NUMBERED = re.compile(r"(TRN|TST)_(\d+)\.nii\.gz")
+_NUMBERED = re.compile(r"(TRN|TST)_(\d{1,6})\.nii\.gz")
 
 
 # --------------------------------------------------------------------------------------------------------------- volumes
