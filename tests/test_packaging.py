@@ -69,9 +69,10 @@ def test_the_wheel_holds_the_package_and_its_configuration(wheel):
     for name in names:
         top, suffix = name.partition("/")[0], Path(name).suffix
         assert top == f"imageclef_baselines-{__version__}.dist-info" or (
-            top == "baselines" and suffix in {".py", ".typed", ".yaml"}
+            top in {"baselines", "hydra_plugins"} and suffix in {".py", ".typed", ".yaml", ".css", ".js"}
         ), name
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "baselines").rglob("*.py")}
+    folders, kinds = ("baselines", "hydra_plugins"), ("*.py", "*.css", "*.js")
+    sources = {path.relative_to(ROOT).as_posix() for top in folders for kind in kinds for path in (ROOT / top).rglob(kind)}
     assert sources <= set(names)
 
 
@@ -81,7 +82,7 @@ def test_the_base_install_needs_no_torch(wheel):
         metadata = Parser().parsestr(archive.read(f"imageclef_baselines-{__version__}.dist-info/METADATA").decode())
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if one.marker is None} == {"numpy", "scipy", "pillow", "rich", "nibabel"}
-    assert metadata.get_all("Provides-Extra") == ["dev", "slurm", "train"]
+    assert metadata.get_all("Provides-Extra") == ["dev", "search", "slurm", "trackers", "train"]
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_the_source_distribution_builds_the_same(tmp_path):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "Makefile", "requirements.lock", "LICENSE", "README.md", "data/README.md"} <= names
     assert {f"conf/{name}" for name in conf_files(ROOT / "conf")} <= names
-    allowed = {"baselines", "conf", "docs", "scripts", "tests", "data"}
+    allowed = {"baselines", "conf", "hydra_plugins", "docs", "scripts", "tests", "data"}
     assert {name.partition("/")[0] for name in names if "/" in name} <= allowed
     assert not [name for name in names if name.startswith("data/") and name != "data/README.md"]
 

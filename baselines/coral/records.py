@@ -24,12 +24,13 @@ from baselines.coral.archive import (
 )
 from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
-from baselines.core.files import Report, Tally, read_text, show_id, sniff_separator, write_atomic
+from baselines.core.files import SNIFFED_LENGTH, Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
 from baselines.core.runs import Code
 from baselines.core.sample_sets import is_sample
 
-MAX_LINES = 200_000  # of a file: ten times those of the largest that is known
+MAX_LINES = 100_000  # of a file: over four times those of the largest that is known
+MAX_LINE_LENGTH = 1_000_000  # characters; an outline of 100,000 points
 
 KINDS: dict[str, Kind] = {"coral-annotation": "boxes", "coral-parsing": "polygons"}
 
@@ -188,7 +189,10 @@ def read_truth(
         if number > MAX_LINES:
             report.error("TOO-LARGE", f"the file has more than {MAX_LINES:,} lines", line=number, hint="is it the right file?")
             break
-        if not report.is_full():
+        if len(line) > MAX_LINE_LENGTH:
+            hint = "is it an outline?"
+            report.error("TOO-LARGE", f"the line is longer than {MAX_LINE_LENGTH:,} characters", line=number, hint=hint)
+        elif not report.is_full():
             judge.add(number, line, separator)
     return judge.finish()
 
@@ -226,7 +230,9 @@ def nearest_substrate(name: str) -> str:
 
 def _recognise(path: Path, separator: str) -> Kind | None:
     """Return what most of a file's first lines hold; a line of 8 fields can be a polygon of two points, but most are not."""
-    fields = Counter(len(_split(line, separator)) for _, line in islice(read_text(path, Findings(), "DATA"), _LOOKED_AT))
+    fields = Counter(
+        len(_split(line[:SNIFFED_LENGTH], separator)) for _, line in islice(read_text(path, Findings(), "DATA"), _LOOKED_AT)
+    )
     boxes, all_lines = fields[_BOX_FIELDS], sum(count for number, count in fields.items() if number >= _LEAST_FIELDS)
     if not all_lines:
         return None  # whose lines say what is wrong

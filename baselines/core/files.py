@@ -34,7 +34,7 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_RECORD_LENGTH = 8 * 2**20  # characters of a line, or of one element of a JSON list
 MAX_ERRORS = 10_000
 CHUNK = 2**20
-SNIFFED_LINES = 50
+SNIFFED_LINES, SNIFFED_LENGTH = 50, 20_000  # a separator shows in the first lines, and in their first characters
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -307,7 +307,8 @@ def sniff_separator(path: Path, candidates: Sequence[str], fits: Callable[[list[
     Returns:
         The candidate that the most of the first lines fit, of equals the first.
     """
-    lines = [line for _, line in islice(read_text(path, Findings(), "DATA"), SNIFFED_LINES) if line.strip()]
+    text = islice(read_text(path, Findings(), "DATA"), SNIFFED_LINES)
+    lines = [line[:SNIFFED_LENGTH] for _, line in text if line.strip()]
     return max(candidates, key=lambda candidate: sum(fits(line.split(candidate)) for line in lines))
 
 

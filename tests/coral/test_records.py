@@ -149,7 +149,8 @@ PLANTED = [
     ("DATA-POLY-REPEATED", "info", POLYGONS, "a 0 c_sponge 1 5 5 9 5 5 9 5 5\n"),
     ("DATA-POLY-SELF-INTERSECT", "warning", POLYGONS, "a 0 c_sponge 1 10 10 40 40 40 10 10 40\n"),
     ("DATA-DUPLICATE-OBJECT", "warning", BOXES, "a 0 c_sponge 1 5 5 9 9\na 1 c_sponge 1 5 5 9 9\n"),
-    ("DATA-TOO-LARGE", "error", BOXES, "a 0 c_sponge 1 5 5 9 9\n" + 200_000 * "\n"),
+    ("DATA-TOO-LARGE", "error", BOXES, "a 0 c_sponge 1 5 5 9 9\n" + 100_000 * "\n"),
+    ("DATA-TOO-LARGE", "error", POLYGONS, "a 0 c_sponge 1" + " 5" * 600_000 + "\n"),
     (
         "DATA-TOO-LARGE",
         "error",

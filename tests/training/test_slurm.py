@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
-LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
+LONG = ("trainer.max_steps=4000", "trainer.validate_every=2000", "trainer.checkpoint_seconds=0.5")
 
 
 @pytest.fixture(scope="module")
