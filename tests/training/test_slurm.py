@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
-LONG = ("trainer.max_steps=4000", "trainer.validate_every=2000", "trainer.checkpoint_seconds=0.5")
+LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +126,12 @@ def test_a_preempted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, un
     assert len(list(tmp_path.glob("runs/toy/toy/*/last.ckpt"))) == 1
 
 
-def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp_path, uninterrupted):
-    # Slurm counts in minutes, and the signal comes ahead of the limit: here nearly the whole minute.
+def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp_path):
+    # Slurm counts in minutes and looks every half of one; the signal comes ahead of the limit, here nearly the whole minute: a run
+    # of over half a minute gets it, and this one takes three times that. What it ends with is the test above's concern.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
-    sweep = start(tmp_path, points, *LONG, *limit)
+    longer = ("trainer.max_steps=40000", "trainer.validate_every=20000", "trainer.checkpoint_seconds=0.5")
+    sweep = start(tmp_path, points, *longer, *limit)
     ((job,),) = wait_for(lambda: queue("%A"))
     code = None
     while code is None:
@@ -140,8 +142,8 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
         except subprocess.TimeoutExpired:
             continue
     assert code == 0, err
-    assert run_file(tmp_path) == uninterrupted
-    assert statuses(tmp_path)[0]["attempt"] >= 2
+    (status,) = statuses(tmp_path)
+    assert (status["state"], status["attempt"] >= 2) == ("finished", True)
 
 
 def finish_within(process, seconds):
