@@ -127,8 +127,8 @@ def test_a_preempted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, un
 
 
 def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp_path):
-    # Slurm counts in minutes and looks every half of one, and the signal comes nearly a minute ahead of the limit: a run of over
-    # half a minute gets it, and this one takes three times that.
+    # Slurm counts in minutes and looks every half of one, and the signal comes nearly a minute ahead of the limit: a run of
+    # over half a minute gets it, and this one takes three times that.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
     longer = ("trainer.max_steps=40000", "trainer.validate_every=20000", "trainer.checkpoint_seconds=0.5")
     sweep = start(tmp_path, points, *longer, *limit)
