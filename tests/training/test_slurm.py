@@ -130,11 +130,12 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
     # Slurm counts in minutes and looks every half of one, and the signal comes nearly a minute ahead of the limit: a run of
     # over half a minute gets it, and this one takes three times that.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
-    longer = ("trainer.max_steps=40000", "trainer.validate_every=20000", "trainer.checkpoint_seconds=0.5")
+    longer = ("trainer.max_steps=20000", "trainer.validate_every=10000", "trainer.checkpoint_seconds=0.5")
     sweep = start(tmp_path, points, *longer, *limit)
     ((job,),) = wait_for(lambda: queue("%A"))
-    code = None
+    code, deadline = None, time.monotonic() + 400
     while code is None:
+        assert time.monotonic() < deadline, "it never ended"
         if [job, "PENDING"] in queue("%A", "%T") and any(status["attempt"] for status in statuses(tmp_path)):
             control("update", f"jobid={job}", "starttime=now")
         try:
