@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from baselines.aware import records
 from baselines.aware.profiles import Profile
-from baselines.aware.records import Sample, Split
+from baselines.aware.records import Sample
 from baselines.aware.task import SITUATIONS, DataConfig
 from baselines.core.config import Config
-from baselines.core.findings import Findings
 from baselines.training.data import BaselineDataModule, Draw
 
 Item = dict[str, Any]
@@ -178,7 +175,6 @@ class AwareData(BaselineDataModule):
         super().__init__(config)
         assert isinstance(config.data, DataConfig)
         self.settings = config.data
-        self._splits: dict[str, Split] = {}
         self.predicts_only = classes is not None
         self.classes = dict(classes or self.split("train").truth_set.classes)
         self.numbers = {name: number for number, name in sorted(self.classes.items())}
@@ -191,15 +187,6 @@ class AwareData(BaselineDataModule):
             for name, ratings in train.ratings.items():
                 self.ratings[self.numbers[name]] = torch.tensor([ratings[key] for key in SITUATIONS])
             self.data_hash = self._hash()
-
-    def split(self, name: str) -> Split:
-        """Return a split: ``train``, ``val`` or ``test``."""
-        if name not in self._splits:
-            findings = Findings()
-            self._splits[name] = records.read_split(Path(self.settings.root), self.config.task, name, findings)
-            findings.raise_errors()
-            self.findings.extend(findings)
-        return self._splits[name]
 
     def train_dataset(self) -> Profiles:
         """Return the training users."""

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,7 +25,7 @@ from baselines.coral.archive import read_header
 from baselines.coral.records import Sample, Split, Truth, TruthSet
 from baselines.coral.task import SUBSTRATES, DataConfig
 from baselines.core.config import Config
-from baselines.core.findings import Findings, invalid
+from baselines.core.findings import invalid
 from baselines.core.paths import cache_dir
 from baselines.training.cache import Picture, PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw
@@ -360,36 +361,33 @@ class CoralData(BaselineDataModule):
         if config.data.scale[0] > config.data.scale[1]:
             raise invalid("CONFIG-VALUE", "data.scale has to be the least and then the largest scale", value=config.data.scale)
         self.images = config.data
-        self._splits: dict[tuple[str, str], Split] = {}
         self.classes = dict(SUBSTRATES)
         self.predicts_only = classes is not None  # then there may be no training set
         self.data_hash = "" if self.predicts_only else self._hash()
 
     def split(self, name: str) -> Split:
         """Return a split of polygons: ``train``, ``val``, ``all`` or ``test``."""
-        return self._read(TASK, name)
+        return self._split_of(TASK, name)
 
     def truths_of(self, task: str, split: str) -> TruthSet:
         """Return the truth of a split for either task, of the images that :meth:`split` has."""
-        truths, size = self._read(task, split).truth_set, self.split(split).truth_set
+        truths, size = self._split_of(task, split).truth_set, self.split(split).truth_set
         nothing = records.truths_of_ids(size.truths, task).truths
         return TruthSet({name: truths.truths.get(name, nothing[name]) for name in size.truths}, records.KINDS[task])
 
-    def _read(self, task: str, name: str) -> Split:
-        if (task, name) not in self._splits:
-            findings = Findings()
-            self._splits[task, name] = records.read_split(
-                Path(self.images.root),
-                task,
-                name,
-                findings,
-                split_seed=self.images.split_seed,
-                val_share=self.images.val_share,
-                by_place=self.images.split_by == "place",
-            )
-            findings.raise_errors()
-            self.findings.extend(findings)
-        return self._splits[task, name]
+    def _split_of(self, task: str, name: str) -> Split:
+        settings = self.images
+        reader = partial(
+            records.read_split,
+            Path(settings.root),
+            task,
+            name,
+            split_seed=settings.split_seed,
+            val_share=settings.val_share,
+            by_place=settings.split_by == "place",
+        )
+        split: Split = self.read_once((task, name), reader)
+        return split
 
     def train_dataset(self) -> Images:
         """Return the training images."""

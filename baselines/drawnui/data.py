@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.core.config import Config
-from baselines.core.findings import Findings, invalid
+from baselines.core.findings import invalid
 from baselines.core.paths import cache_dir
 from baselines.drawnui import records
-from baselines.drawnui.records import Sample, Split
+from baselines.drawnui.records import Sample
 from baselines.drawnui.task import DataConfig
 from baselines.training.cache import Picture, PictureCache, cached_pictures, decode_rgb
 from baselines.training.data import BaselineDataModule, Draw
@@ -237,27 +237,10 @@ class DrawnuiData(BaselineDataModule):
         if config.data.scale[0] > config.data.scale[1]:
             raise invalid("CONFIG-VALUE", "data.scale has to be the least and then the largest scale", value=config.data.scale)
         self.pages = config.data
-        self._splits: dict[str, Split] = {}
         self.classes = dict(classes or self.split("train").truth_set.classes)
         self.class_index = {label: index for index, label in enumerate(sorted(self.classes))}
         self.predicts_only = classes is not None
         self.data_hash = "" if self.predicts_only else self._hash()
-
-    def split(self, name: str) -> Split:
-        """Return a split: ``train``, ``val``, ``test``, or ``all`` development pages where the campaign made no split."""
-        if name not in self._splits:
-            findings = Findings()
-            self._splits[name] = records.read_split(
-                Path(self.pages.root),
-                self.config.task,
-                name,
-                findings,
-                split_seed=self.pages.split_seed,
-                val_share=self.pages.val_share,
-            )
-            findings.raise_errors()
-            self.findings.extend(findings)
-        return self._splits[name]
 
     def train_dataset(self) -> Pages:
         """Return the training pages."""

@@ -6,7 +6,8 @@ killed and started again sees exactly what an uninterrupted one sees, whatever t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.core.config import Config
 from baselines.core.findings import Findings
+from baselines.core.tasks import get_task
 
 
 class Draw(NamedTuple):
@@ -127,10 +129,32 @@ class BaselineDataModule(LightningDataModule):
         super().__init__()
         self.config = config
         self.findings = Findings()
+        self._read_already: dict[Hashable, Any] = {}
 
-    def split(self, name: str) -> Split:
-        """Return a split by its name (``train``, ``val`` or another of the task card's)."""
-        raise NotImplementedError
+    def split(self, name: str) -> Any:
+        """Return a :class:`Split` by its name (``train``, ``val`` or another of the task card's), as the task's reader has it.
+
+        Raises:
+            InvalidInput: If it can't be read.
+        """
+        config, data = self.config, self.config.data
+        reader = get_task(config.task).module("records").read_split
+        options = {"split_seed": data.split_seed, "val_share": data.val_share}
+        return self.read_once(name, lambda findings: reader(Path(data.root), config.task, name, findings, **options))
+
+    def read_once(self, key: Hashable, read: Callable[[Findings], Any]) -> Any:
+        """Return what ``read`` gave at the first call with this key; what it tolerated is then in :attr:`findings`.
+
+        Raises:
+            InvalidInput: If it found errors.
+        """
+        if key not in self._read_already:
+            findings = Findings()
+            value = read(findings)
+            findings.raise_errors()
+            self.findings.extend(findings)
+            self._read_already[key] = value
+        return self._read_already[key]
 
     def truths_of(self, task: str, split: str) -> Any:
         """Return the truth set of a split for a task that the fit of this one serves too (``TaskCard.fitted_by``)."""

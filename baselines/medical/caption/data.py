@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,11 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.core.config import Config
-from baselines.core.findings import Findings
 from baselines.core.paths import cache_dir
 from baselines.medical.archives import divide
 from baselines.medical.caption import records
-from baselines.medical.caption.records import CONCEPTS, Sample, Split, Truth
+from baselines.medical.caption.records import CONCEPTS, Sample, Truth
 from baselines.medical.caption.task import DataConfig
 from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
 from baselines.training.cache import PictureCache, cached_pictures
@@ -106,27 +104,10 @@ class CaptionData(BaselineDataModule):
         super().__init__(config)
         assert isinstance(config.data, DataConfig)
         self.images = config.data
-        self._splits: dict[str, Split] = {}
         self.predicts_only = classes is not None
         self.classes = dict(self.split("train").truth_set.classes if classes is None else classes)
         self.columns = {number: column for column, number in enumerate(sorted(self.classes))}
         self.data_hash = "" if self.predicts_only else self._hash()
-
-    def split(self, name: str) -> Split:
-        """Return a split: ``train``, ``val`` or ``test``."""
-        if name not in self._splits:
-            findings = Findings()
-            self._splits[name] = records.read_split(
-                Path(self.images.root),
-                self.config.task,
-                name,
-                findings,
-                split_seed=self.images.split_seed,
-                val_share=self.images.val_share,
-            )
-            findings.raise_errors()
-            self.findings.extend(findings)
-        return self._splits[name]
 
     def truths(self, split: str) -> list[Truth]:
         """Return the truths of a split's images that exist on disk."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.core.config import Config
-from baselines.core.findings import Findings
 from baselines.core.paths import cache_dir
 from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
 from baselines.medical.vqa import records
 from baselines.medical.vqa.questions import AnswerVocabulary
-from baselines.medical.vqa.records import Sample, Split
+from baselines.medical.vqa.records import Sample
 from baselines.medical.vqa.task import DataConfig
 from baselines.training.cache import PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw
@@ -94,7 +92,6 @@ class VqaData(BaselineDataModule):
         super().__init__(config)
         assert isinstance(config.data, DataConfig)
         self.images = config.data
-        self._splits: dict[str, Split] = {}
         self.predicts_only = classes is not None
         if classes is None:
             found = AnswerVocabulary.from_truths(self.train_truths()) if config.task == "vqa" else AnswerVocabulary(())
@@ -102,22 +99,6 @@ class VqaData(BaselineDataModule):
         self.classes = dict(classes)
         self.answers = AnswerVocabulary(tuple(self.classes[number] for number in sorted(self.classes)))
         self.data_hash = "" if self.predicts_only else self._hash()
-
-    def split(self, name: str) -> Split:
-        """Return a split: ``train``, ``val`` or ``test``."""
-        if name not in self._splits:
-            findings = Findings()
-            self._splits[name] = records.read_split(
-                Path(self.images.root),
-                self.config.task,
-                name,
-                findings,
-                split_seed=self.images.split_seed,
-                val_share=self.images.val_share,
-            )
-            findings.raise_errors()
-            self.findings.extend(findings)
-        return self._splits[name]
 
     def train_truths(self) -> list[records.Truth]:
         """Return the truths of the training images that exist."""
