@@ -7,25 +7,17 @@ The campaign kept the truth of its test set at first; the sample comes with it, 
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
-from baselines.coral.reefs import PLACES, Place, Reef, draw_reef
+from baselines.coral.reefs import PLACES, Place, draw_reef
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
-from baselines.core.findings import Finding, Findings, Severity, UsageError
+from baselines.core.sample_sets import spread, write_sample_sets
 
 VERSION = 1  # of the generator; a change of what it draws counts up, and older samples are replaced
-MARKER = "sample.json"
 NOTE = "A generated sample, not data of the campaign."
 SIZE = 60  # training images
 TEST_SHARE = 0.4  # test images for each training image; the campaign had 485 for 879
@@ -60,48 +52,14 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, f
     """
     del task
     size = SIZE if size is None else size
-    if size < 1 or seed < 0:
-        raise UsageError(f"a sample needs a size of at least 1 and a seed of at least 0 (saw size {size}, seed {seed})")
-    family = root / "coral"
-    marker = {"note": NOTE, "size": size, "seed": seed, "full": full, "version": VERSION}
-    _refuse_foreign(family)
-    if all(_read_marker(family / name) == marker for name in FILES):
-        return
-    family.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sample-", dir=family) as temporary:
-        fresh, old = Path(temporary) / "new", Path(temporary) / "old"
-        old.mkdir()
+    request = {"note": NOTE, "size": size, "seed": seed, "full": full, "version": VERSION}
+    pixels = IMAGE_SIZE if full else SMALL
+
+    def write(folder: Path) -> None:
         for index, (name, count) in enumerate(((TRAIN, size), (TEST, max(1, round(size * TEST_SHARE))))):
-            _write_set(fresh / name, index, count, seed, IMAGE_SIZE if full else SMALL)
-            (fresh / name / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
-        for name in FILES:
-            if (family / name).exists():
-                os.replace(family / name, old / name)
-            os.replace(fresh / name, family / name)
+            _write_set(folder / name, index, count, seed, pixels)
 
-
-def _read_marker(folder: Path) -> dict[str, Any] | None:
-    """Return what the marker of a generated set says; ``None`` where there is none or it can't be read."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return marker if isinstance(marker, dict) and "version" in marker else None
-
-
-def _refuse_foreign(family: Path) -> None:
-    """Raise ``InvalidInput`` if one of the sets exists and was not generated."""
-    Findings(
-        Finding(
-            "SAMPLE-FOREIGN-DATA",
-            Severity.ERROR,
-            "this folder exists and holds no generated sample, so it is left alone",
-            file=str(family / name),
-            hint="write the sample to another folder, or move this one away",
-        )
-        for name in FILES
-        if (family / name).exists() and _read_marker(family / name) is None
-    ).raise_errors()
+    write_sample_sets(root / "coral", tuple(FILES), request, write)
 
 
 def places_of(count: int, index: int) -> list[Place]:
@@ -130,22 +88,21 @@ def _write_set(folder: Path, index: int, count: int, seed: int, size: tuple[int,
     for place in {place.name for _, place in jobs}:
         (folder / place).mkdir(parents=True)
 
-    def draw(job: tuple[int, Place]) -> tuple[str, Reef]:
+    def draw(job: tuple[int, Place]) -> tuple[str, list[NDArray[np.int64]], list[int]]:
         number, place = job
         rng = np.random.default_rng([seed, index, number])
         reef = draw_reef(rng, place, size, also=number % 13 + 1)
         name = _name(rng, place, number)
         Image.fromarray(reef.picture).save(folder / place.name / f"{name}{place.extension}", "JPEG", quality=JPEG_QUALITY)
-        return name, Reef(reef.picture[:0], reef.rings, reef.labels)
+        return name, reef.rings, reef.labels  # without the picture, which is on the disk
 
     lines: tuple[list[str], list[str]] = [], []
-    with ThreadPoolExecutor(2) as pool:
-        for name, reef in _with_progress(pool.map(draw, jobs), len(jobs)):
-            for seq, (ring, label) in enumerate(zip(reef.rings, reef.labels, strict=True)):
-                head = f"{name} {seq} {SUBSTRATES[label]} 1 "
-                corners = [*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()]
-                for kind, values in zip(lines, (corners, ring.ravel().tolist()), strict=True):
-                    kind.append(head + " ".join(map(str, values)) + "\n")
+    for name, rings, labels in spread(jobs, draw, "sample of coral", threads=2):  # each holds a picture of full size
+        for seq, (ring, label) in enumerate(zip(rings, labels, strict=True)):
+            head = f"{name} {seq} {SUBSTRATES[label]} 1 "
+            corners = [*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()]
+            for kind, values in zip(lines, (corners, ring.ravel().tolist()), strict=True):
+                kind.append(head + " ".join(map(str, values)) + "\n")
     for file, content in zip(FILES[folder.name], lines, strict=True):
         (folder / file).write_text("".join(content), encoding="utf-8")
 
@@ -155,9 +112,3 @@ def _name(rng: np.random.Generator, place: Place, number: int) -> str:
     date = place.dates[number % len(place.dates)]
     seconds = int(rng.integers(3600))
     return f"{date}_{11 + number % 5:02d}{seconds // 60:02d}{seconds % 60:02d}_{number:03d}"
-
-
-def _with_progress(results: Iterator[tuple[str, Reef]], total: int) -> Iterator[tuple[str, Reef]]:
-    """Show a progress bar while a person waits at a terminal."""
-    console = Console(stderr=True)
-    yield from track(results, "sample of coral", total, console=console, transient=True, disable=not console.is_terminal)

@@ -55,10 +55,10 @@ def write_sample_sets(family: Path, names: Sequence[str], request: Mapping[str, 
             os.replace(fresh / name, family / name)
 
 
-def spread(jobs: Sequence[_Job], work: Callable[[_Job], _Result], title: str) -> list[_Result]:
+def spread(jobs: Sequence[_Job], work: Callable[[_Job], _Result], title: str, threads: int = 4) -> list[_Result]:
     """Return ``work(job)`` of all jobs in their order, done in threads; shows a bar while a person waits at a terminal."""
     console = Console(stderr=True)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
         results = pool.map(work, jobs)
         return list(track(results, title, len(jobs), console=console, transient=True, disable=not console.is_terminal))
 

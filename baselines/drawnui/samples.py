@@ -10,25 +10,19 @@ a file the real archive does not have; ``sample.json`` in each set says that a s
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from baselines.core.findings import Finding, Findings, Severity, UsageError
+from baselines.core.sample_sets import spread, write_sample_sets
 from baselines.drawnui import sketches, webpages
 from baselines.drawnui.sketches import Page
 from baselines.drawnui.task import WIREFRAME_CLASSES
 
 VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
-MARKER = "sample.json"
 JPEG_QUALITY = 88
 NOTE = (
     "A generated sample, not data of the campaign. Where there is a sample_truth.json, it holds the truth of the test images; "
@@ -115,49 +109,12 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, q
     """
     recipe = RECIPES[task]
     size = recipe.default_size if size is None else size
-    if size < 1 or seed < 0:
-        raise UsageError(f"a sample needs a size of at least 1 and a seed of at least 0 (saw size {size}, seed {seed})")
-    family = root / "drawnui"
-    marker = {"note": NOTE, "task": task, "size": size, "seed": seed, "version": VERSION}
-    marker |= {} if quirks else {"quirks": False}
+    request = {"note": NOTE, "task": task, "size": size, "seed": seed, "version": VERSION}
+    request |= {} if quirks else {"quirks": False}
     sets = tuple(dict.fromkeys(part.set for part in recipe.parts))
-    _refuse_foreign(family, sets)
-    if all(_read_marker(family / name) == marker for name in sets):
-        return
-    family.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sample-", dir=family) as temporary:
-        fresh, old = Path(temporary) / "new", Path(temporary) / "old"
-        old.mkdir()
-        _write_parts(fresh, recipe, size, seed, task, quirks=quirks)
-        for name in sets:
-            (fresh / name / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
-            if (family / name).exists():
-                os.replace(family / name, old / name)
-            os.replace(fresh / name, family / name)
-
-
-def _read_marker(folder: Path) -> dict[str, Any] | None:
-    """Return what the marker of a generated set says; ``None`` where there is none or it can't be read."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return marker if isinstance(marker, dict) and "version" in marker else None
-
-
-def _refuse_foreign(family: Path, sets: tuple[str, ...]) -> None:
-    """Raise ``InvalidInput`` if one of the sets exists and was not generated."""
-    Findings(
-        Finding(
-            "SAMPLE-FOREIGN-DATA",
-            Severity.ERROR,
-            "this folder exists and holds no generated sample, so it is left alone",
-            file=str(family / name),
-            hint="write the sample to another folder, or move this one away",
-        )
-        for name in sets
-        if (family / name).exists() and _read_marker(family / name) is None
-    ).raise_errors()
+    write_sample_sets(
+        root / "drawnui", sets, request, lambda folder: _write_parts(folder, recipe, size, seed, task, quirks=quirks)
+    )
 
 
 def _write_parts(folder: Path, recipe: Recipe, size: int, seed: int, task: str, *, quirks: bool) -> None:
@@ -176,17 +133,10 @@ def _write_parts(folder: Path, recipe: Recipe, size: int, seed: int, task: str, 
         return _record(name, page, recipe.classes)
 
     records: dict[int, list[dict[str, Any]]] = {index: [] for index in range(len(recipe.parts))}
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for (index, _), record in zip(jobs, _with_progress(pool.map(write_page, jobs), len(jobs), task), strict=True):
-            records[index].append(record)
+    for (index, _), record in zip(jobs, spread(jobs, write_page, f"sample of {task}"), strict=True):
+        records[index].append(record)
     for index, part in enumerate(recipe.parts):
         (folder / part.set / part.truth).write_text(json.dumps(records[index], indent=1) + "\n", encoding="utf-8")
-
-
-def _with_progress(results: Iterator[dict[str, Any]], total: int, task: str) -> Iterator[dict[str, Any]]:
-    """Show a progress bar while a person waits at a terminal."""
-    console = Console(stderr=True)
-    yield from track(results, f"sample of {task}", total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _record(name: str, page: Page, classes: dict[str, int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from baselines.core.findings import InvalidInput, UsageError
+from baselines.core.sample_sets import MARKER
 from baselines.drawnui import elements, pen, samples, sketches, webpages
 from baselines.drawnui.samples import generate
 from baselines.drawnui.task import WIREFRAME_CLASSES
@@ -180,7 +181,7 @@ def test_foreign_data_is_left_alone(tmp_path: Path, marker: str | None) -> None:
         folder.mkdir(parents=True)
         (folder / "mine.txt").write_text("precious")
         if marker is not None:
-            (folder / samples.MARKER).write_text(marker)
+            (folder / MARKER).write_text(marker)
     before = hashes(tmp_path)
     with pytest.raises(InvalidInput) as caught:
         generate(tmp_path, WIREFRAMES, size=1)
