@@ -20,7 +20,7 @@ from typing import Any
 from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
 from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, refuse_within, show_id, write_atomic, write_json_atomic
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, nearest
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, nearest, worst_severity
 from baselines.core.images import cache_folder, examine_images
 from baselines.core.report import cells_table, make_console, show
 from baselines.core.runs import Code
@@ -65,10 +65,10 @@ def check(args: argparse.Namespace) -> int:
         write_atomic(args.html, check_page(outcome))
     show(findings_table(outcome))
     console = make_console()
-    console.print(verdict(outcome), markup=False, highlight=False)
+    console.print(verdict(outcome))
     if args.write_accepted:
         count = write_accepted(args.write_accepted, outcome, before)
-        console.print(f"{count} accepted findings are in {args.write_accepted}", markup=False, highlight=False)
+        console.print(f"{count} accepted findings are in {args.write_accepted}")
     return 1 if outcome.findings.error_count else 0
 
 
@@ -85,13 +85,11 @@ def _root_key(root: Path) -> str:
 
 def findings_table(outcome: Outcome) -> Any:
     """Return the findings as a table, a row a code, the worst first."""
-    order = list(Severity)
-    codes = sorted(outcome.findings.counts, key=lambda code: (order.index(outcome.severity(code)), code))
     rows = []
-    for code in codes:
-        found = [finding for finding in outcome.findings if finding.code == code]
+    for code, found in outcome.findings.by_code().items():
         examples = "\n".join(_example(finding, outcome.data_set.root) for finding in found[:EXAMPLES])
-        rows.append((outcome.severity(code).value, code, str(outcome.findings.counts[code]), outcome.meaning(code), examples))
+        severity, count = worst_severity(found).value, str(outcome.findings.counts[code])
+        rows.append((severity, code, count, outcome.meaning(code), examples))
     return cells_table(("severity", "code", "count", "what", "such as"), rows, ("what", "such as"), ("severity", "code"))
 
 
@@ -145,19 +143,18 @@ class Outcome:
             "root": str(self.data_set.root),
             "counts": self.counts,
             "codes": {
-                code: {"count": count, "severity": self.severity(code).value, "meaning": self.meaning(code)}
-                for code, count in sorted(self.findings.counts.items())
+                code: {
+                    "count": self.findings.counts[code],
+                    "severity": worst_severity(found).value,
+                    "meaning": self.meaning(code),
+                }
+                for code, found in sorted(self.findings.by_code().items())
             },
             "accepted": dict(self.accepted),
             "splits": {name: len(split.samples) for name, split in self.data_set.splits.items()},
             "trivial": {name: dict(metrics) for name, metrics in self.trivial.items()},
             "findings": [finding.to_dict() for finding in self.findings],
         }
-
-    def severity(self, code: str) -> Severity:
-        """Return the worst severity of a code's findings."""
-        order = list(Severity)
-        return min((finding.severity for finding in self.findings if finding.code == code), key=order.index)
 
     def meaning(self, code: str) -> str:
         """Return what a code means, in a clause."""

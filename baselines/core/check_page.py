@@ -14,7 +14,7 @@ from PIL import Image
 from baselines.core import pictures
 from baselines.core.charts import bars
 from baselines.core.check import EXAMPLES, Outcome
-from baselines.core.findings import Finding, Severity
+from baselines.core.findings import Finding, Severity, worst_severity
 from baselines.core.page import (
     PICTURE_BYTES,
     PICTURE_SIDE,
@@ -86,20 +86,8 @@ def _severity(severity: Severity) -> Cell:
     return Cell(element("span", severity.value, class_=f"severity {severity.value}"), ORDER.index(severity))
 
 
-def _by_code(outcome: Outcome) -> dict[str, list[Finding]]:
-    """Return the findings that were kept by code, the worst codes first."""
-    found: dict[str, list[Finding]] = defaultdict(list)
-    for finding in outcome.findings:
-        found[finding.code].append(finding)
-    return dict(sorted(found.items(), key=lambda each: (ORDER.index(_worst(each[1])), each[0])))
-
-
-def _worst(findings: Sequence[Finding]) -> Severity:
-    return min((finding.severity for finding in findings), key=ORDER.index)
-
-
 def _codes(outcome: Outcome) -> Markup:
-    by_code = _by_code(outcome)
+    by_code = outcome.findings.by_code()
     if not by_code:
         return element("p", "Nothing was found.")
     columns = (Column("code"), Column("severity", "rank"), Column("count", "number"), Column("what"), Column("such as"))
@@ -110,7 +98,7 @@ def _codes(outcome: Outcome) -> Markup:
         )  # with the script, it also filters the table that it leads to
         count = outcome.findings.counts[code]
         examples = join(*(element("div", _subject(outcome, each)) for each in findings[:EXAMPLES]))
-        rows.append((link, _severity(_worst(findings)), Cell(f"{count:,}", count), outcome.meaning(code), examples))
+        rows.append((link, _severity(worst_severity(findings)), Cell(f"{count:,}", count), outcome.meaning(code), examples))
     return table("Findings by code", columns, rows)
 
 
@@ -131,7 +119,7 @@ def _findings(outcome: Outcome) -> Markup:
         return element("p", "Nothing was found.")
     columns = [Column("code"), Column("severity", "rank"), *map(Column, ("id", "place", "what", "seen", "hint"))]
     rows = within_bytes(_rows(outcome))
-    codes = list(_by_code(outcome))
+    codes = list(outcome.findings.by_code())
     severities = [each.value for each in Severity if outcome.findings.count(each)]
     form = filters(FINDINGS, [(1, "Severity", severities), (0, "Code", codes)], "findings")
     left_out = len(outcome.findings) - len(rows)
@@ -144,7 +132,7 @@ def _findings(outcome: Outcome) -> Markup:
 
 
 def _rows(outcome: Outcome) -> Iterator[Sequence[Content | Cell]]:
-    for code, findings in _by_code(outcome).items():
+    for code, findings in outcome.findings.by_code().items():
         for finding in findings[:LISTED_PER_CODE]:
             texts = (finding.id, _place(outcome, finding), finding.message, finding.value, finding.hint)
             yield (element("span", code, class_="code"), _severity(finding.severity), *map(cut, texts))
@@ -175,7 +163,7 @@ def _pictures(outcome: Outcome, album: Album) -> Markup:
 def _to_show(outcome: Outcome) -> Iterator[_Shown]:
     """Yield the samples to draw, the worst first, some of each code."""
     samples = _samples(outcome)
-    for of_code in _by_code(outcome).values():
+    for of_code in outcome.findings.by_code().values():
         groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         for finding in of_code:
             name = finding.file if finding.file in samples else finding.id

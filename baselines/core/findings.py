@@ -7,7 +7,7 @@ first one: they collect all of them in a :class:`Findings` and the caller decide
 from __future__ import annotations
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -76,6 +76,11 @@ class Finding:
         return asdict(self)
 
 
+def worst_severity(findings: Iterable[Finding]) -> Severity:
+    """Return the severity of the worst of some findings."""
+    return min((finding.severity for finding in findings), key=list(Severity).index)
+
+
 class Findings:
     """Collects findings with bounded memory: at most ``MAX_KEPT_PER_CODE`` of each code are kept, all are counted."""
 
@@ -131,6 +136,19 @@ class Findings:
     def of(self, severity: Severity) -> list[Finding]:
         """Return the kept findings of one severity."""
         return [finding for finding in self if finding.severity == severity]
+
+    def by_code(self) -> dict[str, list[Finding]]:
+        """Return the kept findings of each code, the worst codes first.
+
+        >>> found = Findings([Finding("DATA-A", Severity.INFO, "odd"), Finding("DATA-B", Severity.ERROR, "wrong")])
+        >>> list(found.by_code())
+        ['DATA-B', 'DATA-A']
+        """
+        groups: dict[str, list[Finding]] = defaultdict(list)
+        for finding in self:
+            groups[finding.code].append(finding)
+        order = list(Severity)
+        return dict(sorted(groups.items(), key=lambda group: (order.index(worst_severity(group[1])), group[0])))
 
     def first_lines(self, most: int) -> list[str]:
         """Return one line for each of the first findings, errors first; how many were left out is ``len`` less their number."""
