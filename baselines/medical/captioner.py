@@ -36,12 +36,12 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.utils import logging
 
 from baselines.core.findings import invalid
+from baselines.medical.described import MAX_LAYERS, to_bytes, to_text
 from baselines.medical.options import TextConfig
 from baselines.training.weights import network_errors_explained
 
 IGNORED = -100  # label of padding, which F.cross_entropy leaves out
 PAD, BEGIN, END = "<pad>", "<begin>", "<end>"
-MAX_LAYERS = 200
 KINDS = frozenset(
     "bart bert bert-generation big_bird blenderbot blenderbot-small camembert data2vec-text electra ernie gpt2".split()
     + "marian mbart megatron-bert pegasus plbart rembert roberta roberta-prelayernorm roformer trocr".split()
@@ -475,17 +475,3 @@ def _backend(tokenizer: Any, config: Any) -> Tokenizer:
 
 def _first(*tokens: int | None) -> int | None:
     return next((token for token in tokens if token is not None), None)
-
-
-def to_bytes(text: str) -> Tensor:
-    """Return a text as a tensor, ``(N,) uint8``."""
-    return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
-
-
-def to_text(encoded: Tensor) -> str:
-    """Return the text of :func:`to_bytes`.
-
-    Raises:
-        UnicodeDecodeError: If it is none.
-    """
-    return encoded.to(torch.uint8).cpu().numpy().tobytes().decode()

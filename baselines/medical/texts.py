@@ -33,9 +33,8 @@ from baselines.medical.captioner import (
     described_decoder,
     published_decoder,
     small_decoder,
-    to_bytes,
-    to_text,
 )
+from baselines.medical.described import to_bytes, to_text
 from baselines.medical.language import References, best_set, climb, in_order, precedence, surface_words
 from baselines.medical.options import TextConfig
 from baselines.training.data import BaselineDataModule

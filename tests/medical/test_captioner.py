@@ -21,9 +21,8 @@ from baselines.medical.captioner import (
     described_decoder,
     published_decoder,
     small_decoder,
-    to_bytes,
-    to_text,
 )
+from baselines.medical.described import to_bytes, to_text
 from baselines.medical.options import TextConfig
 
 TEXTS = ["axial ct of the chest", "coronal mri", "x-ray of the left hand with a fracture", "frontal x-ray", "œdème, 3,5 cm"]

@@ -15,7 +15,6 @@ from typing import Any
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or the library warns when loader processes are forked
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -24,11 +23,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging
 
 from baselines.core.findings import InvalidInput, invalid
+from baselines.medical.described import MAX_LAYERS, to_bytes, to_text
 from baselines.training.weights import network_errors_explained
 
 MAX_TOKENS = 64  # of a question; the campaign's have some 15 words at most
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]")  # of the small encoder's tokenizer
-MAX_LAYERS = 200  # of an encoder that a file describes
 ATTENTION = "sdpa"  # always said, since a description could name code on the network here
 OWN_KEY = "model.question_encoder"
 
@@ -49,8 +48,8 @@ class TextEncoder(nn.Module):
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # type: ignore[assignment]  # makes one vector of a text, which nobody asks for
         self.model = model
-        self.register_buffer("architecture", _to_bytes(model.config.to_json_string(use_diff=False)))
-        self.register_buffer("tokenizer_json", _to_bytes(tokenizer.to_str()))
+        self.register_buffer("architecture", to_bytes(model.config.to_json_string(use_diff=False)))
+        self.register_buffer("tokenizer_json", to_bytes(tokenizer.to_str()))
         self.read_tokenizer()
         self.register_load_state_dict_post_hook(lambda module, _: module.read_tokenizer())
 
@@ -76,7 +75,7 @@ class TextEncoder(nn.Module):
 
     def read_tokenizer(self) -> None:
         """Make the tokenizer that the buffer describes; called when weights have been loaded."""
-        self._tokenizer = Tokenizer.from_str(_to_text(self.tokenizer_json))
+        self._tokenizer = Tokenizer.from_str(to_text(self.tokenizer_json))
         pad = int(getattr(self.model.config, "pad_token_id", None) or 0)
         self._tokenizer.enable_padding(pad_id=pad, pad_token=self._tokenizer.id_to_token(pad) or SPECIAL[0])
         longest = int(getattr(self.model.config, "max_position_embeddings", None) or MAX_TOKENS)
@@ -154,10 +153,10 @@ def described_encoder(weights: Mapping[str, Tensor], source: Path) -> TextEncode
         InvalidInput: If the description can't be used.
     """
     try:
-        config = AutoConfig.for_model(**json.loads(_to_text(weights["architecture"])))
+        config = AutoConfig.for_model(**json.loads(to_text(weights["architecture"])))
         _refuse_larger(config, sum(each.numel() for each in weights.values()))
         model = _from_config(config)
-        return TextEncoder(model, Tokenizer.from_str(_to_text(weights["tokenizer_json"])))
+        return TextEncoder(model, Tokenizer.from_str(to_text(weights["tokenizer_json"])))
     except Exception as error:  # the libraries raise many kinds, plain `Exception` among them
         hint = "take the file from a copy, or train again"
         message = "the description of the text encoder can't be used"
@@ -216,11 +215,3 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _to_bytes(text: str) -> Tensor:
-    return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
-
-
-def _to_text(encoded: Tensor) -> str:
-    return encoded.cpu().numpy().tobytes().decode()
