@@ -11,18 +11,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from rich.progress import track
 
 from baselines.core.findings import Finding, Findings, Severity
+from baselines.core.images import map_parallel
 
 Picture = NDArray[np.uint8]
 
@@ -117,9 +115,8 @@ def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Pic
     index: dict[str, tuple[int, tuple[int, ...]]] = {}
     findings = Findings()
     offset = 0
-    with (folder / "pictures.bin").open("wb") as out, ThreadPoolExecutor(workers) as pool:
-        pictures = _in_order(pool, lambda key: _try_prepare(prepare, files[key]), files)
-        for key, picture in track(pictures, description="decoding", total=len(files), transient=True):
+    with (folder / "pictures.bin").open("wb") as out:
+        for key, picture in map_parallel(lambda key: _try_prepare(prepare, files[key]), files, workers, "decoding", len(files)):
             if isinstance(picture, Finding):
                 findings.add(picture)
                 continue
@@ -129,18 +126,6 @@ def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Pic
         os.fsync(out.fileno())
     findings.raise_errors()
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[str], Picture | Finding], keys: Iterable[str], ahead: int = 32
-) -> Iterable[tuple[str, Picture | Finding]]:
-    """Yield ``(key, work(key))`` in order with at most ``ahead`` results waiting, so that memory stays bounded."""
-    remaining = iter(keys)
-    waiting = [(key, pool.submit(work, key)) for key in islice(remaining, ahead)]
-    while waiting:
-        key, future = waiting.pop(0)
-        yield key, future.result()
-        waiting.extend((following, pool.submit(work, following)) for following in islice(remaining, 1))
 
 
 def _try_prepare(prepare: Callable[[Path], Picture], path: Path) -> Picture | Finding:
