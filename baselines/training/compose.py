@@ -61,9 +61,13 @@ def compose(overrides: Sequence[str]) -> Config:
     GlobalHydra.instance().clear()
     with composition_errors_explained(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = hydra.compose("config", [quoted(override) for override in overrides], return_hydra_config=True)
-        choices = composed.hydra.runtime.choices
-        with_sections = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        return to_config(with_sections, choices)
+        return whole_to_config(composed)
+
+
+def whole_to_config(composed: DictConfig) -> Config:
+    """Check a composed configuration that has Hydra's own part, which knows the choices; see :func:`to_config`."""
+    sections = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return to_config(sections, composed.hydra.runtime.choices)
 
 
 def quoted(argument: str) -> str:

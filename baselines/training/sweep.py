@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from baselines.core.config import Config
-from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
+from baselines.core.findings import Finding, Findings, InvalidInput, UsageError, invalid
 from baselines.core.paths import run_folder, run_name
 from baselines.core.report import cells_table, format_interval, make_console, show
 from baselines.core.results import Scores
-from baselines.training.compose import COMMAND_LINE, composition_errors_explained, register_schemas, to_config
+from baselines.training.compose import COMMAND_LINE, composition_errors_explained, register_schemas, to_config, whole_to_config
 
 # A job of a cluster is unpickled in a process that has composed nothing yet.
 register_schemas()
@@ -72,19 +72,18 @@ def plan(combinations: Sequence[Sequence[str]], compose: Callable[[Sequence[str]
     Raises:
         InvalidInput: With everything that is wrong with any of them.
     """
-    jobs, findings = [], Findings()
+    jobs: list[Job] = []
+    found: dict[Finding, None] = {}  # once each: the same mistake is in many jobs
     for overrides in combinations:
         try:
             with composition_errors_explained():
                 composed = compose(overrides)
-            choices = composed.hydra.runtime.choices
-            sections = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-            config = to_config(sections, choices)
+            config = whole_to_config(composed)
         except InvalidInput as error:
-            findings.extend(finding for finding in error.findings if finding not in set(findings))
+            found |= dict.fromkeys(error.findings)
         else:
             jobs.append(Job(tuple(overrides), config, run_folder(config, composed.hydra.overrides.task)))
-    findings.raise_errors()
+    Findings(found).raise_errors()
     return jobs
 
 
