@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
 
@@ -12,9 +14,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from baselines.medical.options import ImageDataConfig
-from baselines.training.cache import Picture, decode_rgb
+from baselines.training.cache import Picture, PictureCache, decode_rgb
+from baselines.training.data import Draw
 
 RECIPE = 1  # counts up when the same image would be prepared in another way, so that older caches are not used
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -74,6 +78,38 @@ def augmented(transform: A.Compose, picture: Picture, seed: int) -> Picture:
     """Return an augmented copy of an image; the seed decides all of it."""
     transform.set_random_seed(seed)
     return np.asarray(transform(image=np.array(picture))["image"])
+
+
+class Squares(Dataset[dict[str, Any]]):
+    """Images, as they are when asked for by index, augmented when asked for by a :class:`Draw`.
+
+    A subclass says in :meth:`truth` what goes with an image.
+
+    Args:
+        samples: The images, each with an ``id``.
+        pictures: Their cached squares.
+        config: The data configuration.
+    """
+
+    def __init__(self, samples: Sequence[Any], pictures: PictureCache, config: ImageDataConfig) -> None:
+        self.samples, self.pictures = samples, pictures
+        self.transform = augmentation(config)
+
+    def truth(self, sample: Any) -> dict[str, Any]:
+        """Return what a batch holds of a sample beside its id and image."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.samples)
+
+    def __getitem__(self, key: int | Draw) -> dict[str, Any]:
+        """Return one image, ``(side, side, 3) uint8``, and what goes with it; a draw's seed decides its augmentation."""
+        sample = self.samples[key.index if isinstance(key, Draw) else key]
+        picture = self.pictures[sample.id]
+        if isinstance(key, Draw):
+            picture = augmented(self.transform, picture, key.seed)
+        return {"id": sample.id, "image": picture, **self.truth(sample)}
 
 
 def stack(pictures: list[Picture]) -> Tensor:

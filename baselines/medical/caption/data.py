@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from typing_extensions import override
 
 from baselines.core.config import Config
 from baselines.core.paths import cache_dir
@@ -18,9 +18,9 @@ from baselines.medical.archives import divide
 from baselines.medical.caption import records
 from baselines.medical.caption.records import CONCEPTS, Sample, Truth
 from baselines.medical.caption.task import DataConfig
-from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
+from baselines.medical.images import Squares, load_square, square_recipe, stack
 from baselines.training.cache import PictureCache, cached_pictures
-from baselines.training.data import BaselineDataModule, Draw
+from baselines.training.data import BaselineDataModule
 
 
 class Batch(TypedDict):
@@ -38,8 +38,8 @@ class Batch(TypedDict):
     labels: Tensor
 
 
-class Images(Dataset[dict[str, Any]]):
-    """Images, as they are when asked for by index, augmented when asked for by a :class:`Draw`.
+class Images(Squares):
+    """Images with the labels of their concepts.
 
     Args:
         samples: The images.
@@ -51,20 +51,13 @@ class Images(Dataset[dict[str, Any]]):
     def __init__(
         self, samples: Sequence[Sample], pictures: PictureCache, columns: Mapping[int, int], config: DataConfig
     ) -> None:
-        self.samples, self.pictures, self.columns = samples, pictures, columns
-        self.transform = augmentation(config)
+        super().__init__(samples, pictures, config)
+        self.columns = columns
 
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.samples)
-
-    def __getitem__(self, key: int | Draw) -> dict[str, Any]:
-        """Return one image in the terms of :class:`Batch`; a draw's seed decides all of its augmentation."""
-        sample = self.samples[key.index if isinstance(key, Draw) else key]
-        picture = self.pictures[sample.id]
-        if isinstance(key, Draw):
-            picture = augmented(self.transform, picture, key.seed)
-        return {"id": sample.id, "image": picture, "labels": label_row(sample.truth, self.columns)}
+    @override
+    def truth(self, sample: Sample) -> dict[str, Any]:
+        """Return the labels of an image."""
+        return {"labels": label_row(sample.truth, self.columns)}
 
 
 def label_row(truth: Truth | None, columns: Mapping[int, int]) -> NDArray[np.float32]:

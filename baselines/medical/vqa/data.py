@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from torch import Tensor
-from torch.utils.data import Dataset
+from typing_extensions import override
 
 from baselines.core.config import Config
 from baselines.core.paths import cache_dir
-from baselines.medical.images import augmentation, augmented, load_square, square_recipe, stack
+from baselines.medical.images import Squares, load_square, square_recipe, stack
 from baselines.medical.vqa import records
 from baselines.medical.vqa.questions import AnswerVocabulary
 from baselines.medical.vqa.records import Sample
 from baselines.medical.vqa.task import DataConfig
-from baselines.training.cache import PictureCache, cached_pictures
-from baselines.training.data import BaselineDataModule, Draw
+from baselines.training.cache import cached_pictures
+from baselines.training.data import BaselineDataModule
 
 
 class Batch(TypedDict):
@@ -36,31 +36,13 @@ class Batch(TypedDict):
     texts: list[tuple[str, ...]]
 
 
-class Images(Dataset[dict[str, Any]]):
-    """The images of a split, as they are when asked for by index, augmented when asked for by a :class:`Draw`.
+class Images(Squares):
+    """Images with their questions and what is true of them."""
 
-    Args:
-        samples: The images.
-        pictures: Their cached squares.
-        config: The data configuration.
-    """
-
-    def __init__(self, samples: Sequence[Sample], pictures: PictureCache, config: DataConfig) -> None:
-        self.samples, self.pictures = samples, pictures
-        self.transform = augmentation(config)
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.samples)
-
-    def __getitem__(self, key: int | Draw) -> dict[str, Any]:
-        """Return one image in the terms of :class:`Batch`; a draw's seed decides all of its augmentation."""
-        sample = self.samples[key.index if isinstance(key, Draw) else key]
-        picture = self.pictures[sample.id]
-        if isinstance(key, Draw):
-            picture = augmented(self.transform, picture, key.seed)
-        texts = sample.truth.texts if sample.truth else ()
-        return {"id": sample.id, "image": picture, "question": sample.question, "texts": texts}
+    @override
+    def truth(self, sample: Sample) -> dict[str, Any]:
+        """Return the question of an image, and its reference texts."""
+        return {"question": sample.question, "texts": sample.truth.texts if sample.truth else ()}
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:
