@@ -105,7 +105,8 @@ class TrainerConfig:
     Attributes:
         max_steps: Optimisation steps of the whole training; 0 for models that are fitted without gradients.
         validate_every: Optimisation steps between validations; the last step is always followed by one.
-        precision: ``32``, or ``bf16`` for bfloat16 autocast.
+        precision: ``32``, or ``bf16`` for bfloat16 autocast; ``auto`` is ``bf16`` where the device has units
+            for it, else ``32``.
         channels_last: Whether the network's weights are laid out channels last.
         compile: Whether to use ``torch.compile``.
         accelerator: ``auto``, ``cpu`` or ``gpu``.
@@ -121,7 +122,7 @@ class TrainerConfig:
 
     max_steps: Count = 10_000
     validate_every: PositiveInt = 1_000
-    precision: Literal["32", "bf16"] = "32"
+    precision: Literal["32", "bf16", "auto"] = "32"
     channels_last: bool = False
     compile: bool = False
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -7,9 +7,7 @@ with its temperature and its other users: the ratio of the medians is meant to b
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +43,7 @@ from baselines.training.callbacks import Journal, Status
 from baselines.training.checkpoints import git_revision
 from baselines.training.compose import compose
 from baselines.training.data import BaselineDataModule
+from baselines.training.devices import device_name, precision_of
 from baselines.training.loop import build, make_trainer
 from baselines.training.module import lr_factor, make_optimizer, update_average
 
@@ -195,7 +194,7 @@ class PlainLoop:
         settings, accumulate = self.config.optimizer, self.config.trainer.accumulate
         for batch in islice(self.batches, accumulate):
             moved = move_data_to_device(batch, self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.trainer.precision == "bf16"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision_of(self.config.trainer) == "bf16"):
                 loss = torch.stack(list(self.module.losses(moved).values())).sum() / accumulate
             loss.backward()
         if settings.clip_norm is not None:
@@ -266,7 +265,7 @@ def _device_figures(config: Config, duel: Duel, step_seconds: float) -> dict[str
         loop.step()
     flops = counter.get_total_flops()
     cuda = loop.device.type == "cuda"
-    peak = PEAK_FLOPS.get(device_name(loop.device)) if config.trainer.precision == "bf16" else None
+    peak = PEAK_FLOPS.get(device_name(loop.device)) if precision_of(config.trainer) == "bf16" else None
     return {
         "flops_per_step": flops,
         "flops_share": flops / step_seconds / peak if peak else None,
@@ -426,17 +425,6 @@ def _ratio(first: Any, second: Any) -> dict[str, Any]:
         "quartiles": [float(value) for value in np.quantile(first / second, (0.25, 0.75))],
         "rounds": len(first),
     }
-
-
-def device_name(device: torch.device) -> str:
-    """Return the name of a graphics card, or of the processor with its number of usable cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.get_num_threads()} threads"
 
 
 def _table(what: str, results: Mapping[str, Mapping[str, Any]]) -> Table:

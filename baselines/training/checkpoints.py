@@ -30,6 +30,7 @@ from baselines.core.config import Config, parse_config, to_plain
 from baselines.core.files import write_atomically, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
 from baselines.core.tasks import PACKAGE_ROOT, get_task
+from baselines.training.devices import device_name, precision_of
 from baselines.training.module import BaselineModule
 
 LAST, BEST, MODEL, CARD = "last.ckpt", "best.ckpt", "model.safetensors", "card.json"
@@ -179,6 +180,8 @@ def export(folder: Path, config: Config, data: Any, module: BaselineModule, best
         "validation": {best["name"]: best["score"]} if best["step"] else {},
         "versions": {"imageclef-baselines": __version__, "python": platform.python_version(), **_versions(CARD_PACKAGES)},
         "git": git_revision(),
+        "device": device_name(module.device),
+        "precision": precision_of(config.trainer),
     }
     write_json_atomic(folder / CARD, card)
 

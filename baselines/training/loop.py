@@ -40,6 +40,7 @@ from baselines.training import checkpoints
 from baselines.training.callbacks import Journal, PrunedRun, RunWriter, Status, merge_shards
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from baselines.training.data import BaselineDataModule
+from baselines.training.devices import precision_of
 from baselines.training.module import BaselineModule
 from baselines.training.trackers import make_tracker
 
@@ -199,7 +200,7 @@ def _trainer(config: Config, folder: Path, callbacks: list[Any], logger: Any, de
         devices=devices,
         num_nodes=settings.nodes,
         strategy="ddp" if settings.devices * settings.nodes > 1 else "auto",
-        precision=PRECISION[settings.precision],  # type: ignore[arg-type]
+        precision=PRECISION[precision_of(settings)],  # type: ignore[arg-type]
         max_steps=settings.max_steps,
         max_epochs=-1,
         accumulate_grad_batches=settings.accumulate,
