@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from baselines.core.config import Config
 from baselines.core.metrics.agreement import cohen_kappa, confusion_matrices
+from baselines.medical.evidence import grad_cam
 from baselines.medical.tuberculosis.data import Batch, TuberculosisData
 from baselines.medical.tuberculosis.networks import Classifier, build_network
 from baselines.medical.tuberculosis.records import Prediction
@@ -180,18 +181,13 @@ class TuberculosisModule(BaselineModule):
     def evidence(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return where in the volume a class is seen, ``(B, d, h, w) float32``, the most evident place 1, nothing 0.
 
-        Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) on the last map of features: what raises the class's logit.
+        Grad-CAM on the last map of features: what raises the class's logit.
 
         Args:
             features: ``(B, F, d, h, w)`` of the network in use.
             classes: ``(B,)`` class indices.
         """
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            leaf = features.detach().clone().requires_grad_()
-            chosen = self.classifier.classify(leaf).float().gather(1, classes.clone()[:, None]).sum()
-            (gradient,) = torch.autograd.grad(chosen, leaf)
-        seen = (gradient.mean((2, 3, 4), keepdim=True) * leaf.detach()).sum(1).clamp(min=0).float()
-        return seen / seen.amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        return grad_cam(features, lambda each: self.classifier.classify(each).float().gather(1, classes.clone()[:, None]))
 
     # ---- validation and decision rule
 

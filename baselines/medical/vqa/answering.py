@@ -17,6 +17,7 @@ from typing_extensions import override
 from baselines.core.config import Config
 from baselines.core.findings import invalid
 from baselines.core.metrics.answers import matches
+from baselines.medical.evidence import grad_cam
 from baselines.medical.images import normalised
 from baselines.medical.vqa.data import Batch, VqaData
 from baselines.medical.vqa.fusion import FusionNetwork
@@ -253,10 +254,14 @@ class AnsweringModule(VqaModule):
     @override
     def decode(self, batch: Batch) -> list[Prediction]:
         """Return the answer to each question, as the training data write it."""
-        chosen = self._choose(self(normalised(batch["images"]), batch["questions"]), batch["questions"])
-        return [
-            Prediction(name, (self.answers.answers[index],)) for name, index in zip(batch["ids"], chosen.tolist(), strict=True)
-        ]
+        return self._decode(batch)[0]
+
+    def _decode(self, batch: Batch) -> tuple[list[Prediction], Tensor | None, Tensor]:
+        """Return the predictions, with the features they come from and the indices of the answers ``(B,) int64``."""
+        features = self.fusion.features(normalised(batch["images"]))
+        chosen = self._choose(self.fusion.scores(features, batch["questions"]), batch["questions"])
+        texts = [self.answers.answers[index] for index in chosen.tolist()]
+        return [Prediction(name, (text,)) for name, text in zip(batch["ids"], texts, strict=True)], features, chosen
 
     def _choose(self, scores: Tensor, questions: Sequence[str]) -> Tensor:
         """Return the index of the answer to each question, ``(B,) int64``, for scores ``(B, answers)``."""
@@ -287,29 +292,22 @@ class AnsweringModule(VqaModule):
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
         """Return the answers of a batch with the evidence for them."""
-        predictions, evidence = self.decode(batch), self.evidence(batch)
-        if evidence is None:
+        predictions, features, chosen = self._decode(batch)
+        if features is None:
             return predictions
+        evidence = self.evidence(features, batch["questions"], chosen)
         return [replace(found, attention=grid[None]) for found, grid in zip(predictions, evidence, strict=True)]
 
-    def evidence(self, batch: Batch) -> NDArray[np.float16] | None:
-        """Return where in each image the evidence for the chosen answer is.
+    def evidence(self, features: Tensor, questions: Sequence[str], answers: Tensor) -> NDArray[np.float16]:
+        """Return where in each image the evidence for an answer is, by Grad-CAM for its score.
 
-        Source: Grad-CAM (Selvaraju and others 2017, arXiv:1610.02391), for a score without the softmax.
+        Args:
+            features: Of the images, ``(B, C, h, w)``, by the network in use.
+            questions: The question of each image.
+            answers: ``(B,) int64``, the index of the answer to each.
 
         Returns:
-            ``(B, h, w)`` in [0, 1], on the grid of the backbone's features; ``None`` where the network sees no image.
+            ``(B, h, w)`` in [0, 1].
         """
-        with torch.inference_mode(mode=False):
-            with torch.no_grad():
-                features = self.fusion.features(normalised(batch["images"]))
-            if features is None:
-                return None
-            with torch.enable_grad():
-                features.requires_grad_()
-                scores = self.fusion.scores(features, batch["questions"])
-                chosen = self._choose(scores.detach(), batch["questions"])
-                (gradient,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), features)
-            found = (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1).relu().float()
-            found = found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
-        return found.half().cpu().numpy()
+        seen = grad_cam(features, lambda each: self.fusion.scores(each, questions).gather(1, answers.clone()[:, None]))
+        return seen.half().cpu().numpy()

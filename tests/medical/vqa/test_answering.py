@@ -345,7 +345,8 @@ def test_evidence_is_where_the_answer_comes_from():
     module.fusion.scores = lambda features, _: features[:, :, :, :2].sum((1, 2, 3))[:, None].expand(-1, 7)
     images = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
     images[..., : SIDE // 2] = 255
-    found = module.evidence({"images": images, "questions": ["what is abnormal?"]})
+    features = module.fusion.features(images.float())
+    found = module.evidence(features, ["what is abnormal?"], torch.tensor([0]))
     assert found[0, :, :2].min() > 0.9
     assert found[0, :, 2:].max() == 0
 
