@@ -101,6 +101,8 @@ class Checks:
         splits: Names of the splits as released, by task; left out, ``train``, ``val`` and ``test``.
         classes: Returns the class names of a sample, given its split, one for each item; ``None`` if the task has no classes.
         class_names: Returns the names of all classes of a data set.
+        label: Returns what copies of a sample's image must agree on: what is asked of it, empty if nothing is, and what is true;
+            ``None`` where that isn't known. Left out, copies may differ, as boxes drawn twice by hand do.
         group: Returns what a sample must not share with one of another split, such as a patient; ``None`` if it isn't known.
         distributions: Returns what the report shows of the task's own numbers.
         draw: Draws a sample of a split with its truth, and marks those of its objects whose places, from 0, are given; ``None``
@@ -113,6 +115,7 @@ class Checks:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: Callable[[Any, Any], Iterable[str]] | None = None
     class_names: Callable[[DataSet], Sequence[str]] | None = None
+    label: Callable[[Any], tuple[str, tuple[str, ...]] | None] | None = None
     group: Callable[[Any], str] | None = None
     distributions: Callable[[DataSet], Sequence[Distribution]] | None = None
     draw: Callable[[Any, Any, frozenset[int]], Image.Image | None] | None = None
@@ -225,7 +228,9 @@ CODES: dict[str, Code] = {
     ),
     "DATA-CLASS-SHIFT": Code(_INFO, "class shares differ strongly between splits", "28 % and 2 %"),
     "DATA-LABEL-CONSTANT": Code(_ERROR, "every item has the same class", "a column filled in by mistake"),
-    "DATA-LABEL-CONFLICT": Code(_ERROR, "different labels for the same content", "one scan, twice, of type 1 and of type 3"),
+    "DATA-LABEL-CONFLICT": Code(
+        _ERROR, "different labels, captions or answers for the same content", "one scan, twice, of type 1 and of type 3"
+    ),
     "DATA-NUMBER": Code(_ERROR, "not a finite number where one is due; info where text is its native form", "0,5"),
     "DATA-COUNT": Code(_INFO, "how many samples a split has, and how many were published", "3218"),
     "DATA-TRIVIAL": Code(_INFO, "what the run scores that predicts what is most frequent in training", "map50 0.05"),

@@ -26,6 +26,8 @@ IMAGE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", 
 def common_rules(checks: Checks) -> Iterator[Rule]:
     """Yield the rules that a task's checks leave to the common ones."""
     yield from (_counts, _image_files, _image_sizes, _same_content, _near_duplicates, _split_ids, _confusable_ids)
+    if checks.label:
+        yield lambda data_set: _label_conflicts(data_set, checks)
     if checks.classes:
         yield lambda data_set: _classes(data_set, checks)
     if checks.group:
@@ -92,33 +94,45 @@ def _by_image(data_set: DataSet) -> dict[Path, tuple[str, Any]]:
     return {sample.image: (name, sample) for name, sample in data_set.samples() if getattr(sample, "image", None)}
 
 
-def _same_content(data_set: DataSet) -> Iterator[Finding]:
-    """Tell images that occur twice, byte for byte or pixel for pixel."""
+def _copies(data_set: DataSet) -> Iterator[list[tuple[str, Any]]]:
+    """Yield the samples, with their splits, of images that are the same byte for byte or pixel for pixel."""
     samples = _by_image(data_set)
-    groups: dict[str, list[Path]] = defaultdict(list)
+    groups: dict[str, list[tuple[str, Any]]] = defaultdict(list)
     for path, facts in data_set.images.items():
         if facts.pixel_hash:
-            groups[facts.pixel_hash].append(path)
-    for paths in groups.values():
-        if len(paths) < 2:
-            continue
-        splits = sorted({samples[path][0] for path in paths})
+            groups[facts.pixel_hash].append(samples[path])
+    yield from (group for group in groups.values() if len(group) > 1)
+
+
+def _same_content(data_set: DataSet) -> Iterator[Finding]:
+    """Tell images that occur twice."""
+    for group in _copies(data_set):
+        splits = sorted({split for split, _ in group})
         across = len(splits) > 1
-        value = ", ".join(show_id(path.name) for path in paths[1 : MAX_IDS + 1])
-        what = f"the same image {'is in ' + ' and '.join(splits) if across else f'is there {len(paths)} times'}"
+        (_, first), (_, second), *_ = group
+        value = ", ".join(show_id(sample.image.name) for _, sample in group[1 : MAX_IDS + 1])
+        what = f"the same image {'is in ' + ' and '.join(splits) if across else f'is there {len(group)} times'}"
         code, severity = ("DATA-SPLIT-CONTENT", _ERROR) if across else ("DATA-CONTENT-DUPLICATE", _WARNING)
-        first, other, hint = samples[paths[0]][1].id, str(paths[1]), "keep one of them"
-        yield Finding(code, severity, what, str(paths[0]), id=first, value=value, hint=hint, other=other)
-        truths = {repr(samples[path][1].truth) for path in paths if _is_label(getattr(samples[path][1], "truth", None))}
-        if len(truths) > 1:
-            hint = "decide which label is right"
-            what = "the same image has different labels"
-            yield Finding("DATA-LABEL-CONFLICT", _ERROR, what, str(paths[0]), value=value, hint=hint, other=other)
+        other, hint = str(second.image), "keep one of them"
+        yield Finding(code, severity, what, str(first.image), id=first.id, value=value, hint=hint, other=other)
 
 
-def _is_label(truth: Any) -> bool:
-    """Whether a truth is one label, which two copies of an image must share; geometry may differ in a pixel."""
-    return isinstance(truth, int | str)
+def _label_conflicts(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
+    """Tell images that occur twice with different labels."""
+    assert checks.label
+    for group in _copies(data_set):
+        told: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        for split, sample in group:
+            asked, label = checks.label(sample) or ("", ())
+            if not label:
+                continue
+            first, known = told.setdefault(asked, (sample, label))
+            if label != known:
+                what = f"a copy in {split} of the same image has another label"
+                seen = f"{show_id(sample.id)}: {shorten(', '.join(label))}, not {shorten(', '.join(known))}"
+                value, hint, other = f"{asked}: {seen}" if asked else seen, "decide which is right", str(sample.image)
+                file = str(first.image)
+                yield Finding("DATA-LABEL-CONFLICT", _ERROR, what, file, id=first.id, value=value, hint=hint, other=other)
 
 
 def _near_duplicates(data_set: DataSet) -> Iterator[Finding]:

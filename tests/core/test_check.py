@@ -58,6 +58,7 @@ def splits(tmp_path):
 CLASSES = Checks(
     classes=lambda _, sample: [sample.truth] if isinstance(sample.truth, str) else sample.truth,
     class_names=lambda _: ["a", "b"],
+    label=lambda sample: ("", tuple(sample.truth)),
     group=lambda sample: sample.patient,
 )
 

@@ -10,7 +10,7 @@ from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.runs import Code
 from baselines.medical import text_checks
-from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, concept_code, concept_number
+from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, Sample, concept_code, concept_number
 from baselines.medical.text_checks import WORD_EDGES, odd_characters, shared_ids, short_texts, typos, words_of
 
 _WARNING, _INFO = Severity.WARNING, Severity.INFO
@@ -102,6 +102,14 @@ def counts(data_set: DataSet) -> Iterator[Finding]:
         yield Finding("DATA-COUNT", _INFO, what, str(data_set.root), id="concepts", value=f"{total}{published}")
 
 
+def _label(sample: Sample) -> tuple[str, tuple[str, ...]] | None:
+    """Return what copies of an image must share: the concepts in any order, or the caption but for case and blanks."""
+    if sample.truth is None:
+        return None
+    caption = " ".join(sample.truth.caption.lower().split())
+    return "", (caption,) if caption else tuple(sorted(concept.upper() for concept in sample.truth.concepts))
+
+
 def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     if data_set.card.id != CONCEPTS:
         words = {split: words_of(text for _, text in pairs) for split, pairs in _captions(data_set).items()}
@@ -133,6 +141,7 @@ def _name(concept: str, names: dict[int, str]) -> str:
 CHECKS = Checks(
     rules=(new_and_rare_concepts, unnamed_concepts, captions, other_sets, counts),
     graded=frozenset({"DATA-ENCODING"}),  # that a text seems decoded wrongly is a warning
+    label=_label,
     distributions=_distributions,
     codes={
         **CODES,

@@ -17,7 +17,7 @@ from baselines.core.runs import Code
 from baselines.medical import text_checks
 from baselines.medical.archives import Archive, open_archive
 from baselines.medical.text_checks import WORD_EDGES, shared_ids, short_texts, typos, words_of
-from baselines.medical.vqa.records import ARCHIVE_MARKS, CODES, Truth, read_truth
+from baselines.medical.vqa.records import ARCHIVE_MARKS, CODES, Sample, Truth, read_truth
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -128,6 +128,13 @@ def questions(data_set: DataSet) -> Iterator[Finding]:
             what = f"questions of {split} that hold their answer"
             value = f"{len(leaking)}, such as {shorten(leaking[0].question)}: {shorten(leaking[0].texts[0])}"
             yield _told(data_set, "DATA-ANSWER-IN-QUESTION", _INFO, what, leaking[0].id, value, "a model needs no image here")
+
+
+def _label(sample: Sample) -> tuple[str, tuple[str, ...]] | None:
+    """Return what copies of an image must share: the answers to a question, as accuracy takes them; not their questions."""
+    if sample.truth is None or not sample.question:
+        return None
+    return _plain(sample.question), tuple(sorted({normalise_reference(text) for text in sample.truth.texts}))
 
 
 def _template(question: str) -> str:
@@ -272,6 +279,7 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
 CHECKS = Checks(
     rules=(texts, normalised, unseen_answers, questions, files, other_sets, counts),
     graded=frozenset({"DATA-ENCODING"}),  # that a text seems decoded wrongly is a warning
+    label=_label,
     distributions=_distributions,
     codes={
         **CODES,

@@ -9,9 +9,10 @@ import pytest
 from baselines.core import check as checking
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
-from baselines.core.findings import Severity
+from baselines.core.findings import Findings, Severity
 from baselines.core.tasks import get_task
 from baselines.medical.caption.checks import CHECKS
+from baselines.medical.caption.records import read_split
 from baselines.medical.caption.samples import NAMES_FILE, TRAIN, VAL, generate
 
 CONCEPTS, CAPTIONS = "caption-concepts", "caption-prediction"
@@ -79,6 +80,17 @@ def shared_with_vqa(root):
     shutil.copy(image, root / "medical" / "vqa" / "images")
 
 
+def copied(target):
+    """Return what makes an image of another folder the copy of one of training; their labels stay as they are."""
+
+    def plant(root):
+        folder = root / "medical" / "caption"
+        source, *_, last = sorted((folder / TRAIN / "Training-Images").iterdir())
+        shutil.copy(source, last if target == TRAIN else next((folder / VAL / "Validation-Images").iterdir()))
+
+    return plant
+
+
 PLANTED = {
     "DATA-CAPTION-DUPLICATE": (CAPTIONS, caption("chest x-ray with a mass.", times=2), INFO),
     "DATA-CAPTION-EMPTY": (CAPTIONS, caption("The."), WARNING),
@@ -96,6 +108,7 @@ PLANTED = {
     "DATA-ENCODING": (CAPTIONS, caption("hodgkin\u00e2\u20ac\u2122s lymphoma"), WARNING),
     "DATA-ID-NO-IMAGE": (CONCEPTS, edit(lambda lines: lines.append("synpic1\tC9900001")), ERROR),
     "DATA-ID-NO-LABEL": (CONCEPTS, edit(lambda lines: lines.pop()), ERROR),
+    "DATA-LABEL-CONFLICT": (CAPTIONS, copied(TRAIN), ERROR),
     "DATA-QUOTING": (CAPTIONS, caption('"a mass of the lung"'), WARNING),
     "DATA-SEPARATOR": (
         CONCEPTS,
@@ -131,6 +144,31 @@ def test_every_code_has_a_fault_and_an_example():
 @pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
 def test_a_clean_set_yields_nothing_above_info(clean_root, task):
     assert [finding for finding in check(clean_root, task) if finding.severity is not INFO] == []
+
+
+@pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
+def test_copies_in_two_splits_must_have_one_label(root, task):
+    copied(VAL)(root)
+    (found,) = [finding for finding in check(root, task) if finding.code == "DATA-LABEL-CONFLICT"]
+    truth_sets = [read_split(root, task, name, Findings()).truth_set for name in ("train", "val")]
+    one, other = truth_sets[0].truths[found.id], truth_sets[1].truths[found.value.partition(":")[0]]
+    assert (one.concepts, one.caption) != (other.concepts, other.caption)
+    assert found.other.endswith(f"{other.id}.jpg")
+
+
+def test_copies_of_one_label_are_no_conflict(root):
+    copied(TRAIN)(root)
+    lines = sorted((root / "medical" / "caption" / TRAIN / "Training_Set_Captions.csv").read_text().splitlines())
+    same = {lines[place].partition("\t")[0]: text for place, text in ((0, "A mass of the lung"), (-1, "a  mass of the lung"))}
+    edit(
+        lambda all_lines: all_lines.__setitem__(
+            slice(None), [f"{name}\t{same.get(name, text)}" for name, _, text in (each.partition("\t") for each in all_lines)]
+        ),
+        f"{TRAIN}/Training_Set_Captions.csv",
+    )(root)
+    counts = check(root, CAPTIONS).counts
+    assert counts["DATA-CONTENT-DUPLICATE"] == 1
+    assert "DATA-LABEL-CONFLICT" not in counts
 
 
 def test_a_slip_names_what_may_be_meant(root):

@@ -101,6 +101,20 @@ def shared_with_captions(root):
     shutil.copy(image, root / "medical" / "caption" / "images")
 
 
+def copied(question=None):
+    """Return what makes two images of training one, which are asked the same question with different answers."""
+
+    def plant(root):
+        names = []
+        for line, text in enumerate(("ct", "mri")):
+            answer(text, question=question if line else "which modality is it?", line=line)(root)
+            names.append((root / "medical" / "vqa" / PAIRS).read_text().splitlines()[line].partition("|")[0])
+        source, target = (next(root.rglob(f"{name}.jpg")) for name in names)
+        shutil.copy(source, target)
+
+    return plant
+
+
 PLANTED = {
     "DATA-ALTERNATIVES": ("vqa", answer("lymphangioma (lam)"), INFO),
     "DATA-ANSWER-IN-QUESTION": ("vqa", answer("ct", question="is this a ct or an mri?"), INFO),
@@ -123,6 +137,7 @@ PLANTED = {
     # Of all tasks, with what is particular here.
     "DATA-COUNT": ("vqa", unmarked, WARNING),
     "DATA-ENCODING": ("vqa", answer("hodgkin\u00e2\u20ac\u2122s lymphoma"), WARNING),
+    "DATA-LABEL-CONFLICT": ("vqa", copied("Which modality is it?"), ERROR),
     "DATA-QUOTING": ("vqa", answer('"mass, ""drowned"""'), WARNING),
     "DATA-SEPARATOR-IN-FIELD": ("vqa", answer("a|b"), ERROR),
     "DATA-SPLIT-ID": ("vqa", shared_with_captions, WARNING),
@@ -154,6 +169,13 @@ def test_every_code_has_a_fault_and_an_example():
 @pytest.mark.parametrize("task", ["vqa", "vqg"])
 def test_a_clean_set_yields_nothing_above_info(clean_root, task):
     assert [finding for finding in check(clean_root, task) if finding.severity is not INFO] == []
+
+
+def test_copies_that_are_asked_something_else_may_have_other_answers(root):
+    copied("which plane is it?")(root)
+    counts = check(root).counts
+    assert counts["DATA-CONTENT-DUPLICATE"] == 1
+    assert "DATA-LABEL-CONFLICT" not in counts
 
 
 def test_the_ceiling_follows_from_the_answers_that_training_lacks(root):
