@@ -228,7 +228,7 @@ def read_text(
         severity = Severity.INFO if prefix == "DATA" else Severity.WARNING
         report.add(severity, "CRLF", "lines end with carriage returns", hint="end them with a line feed alone")
     if not kind.has_final_newline:
-        report.add(final_newline, "NO-FINAL-NEWLINE", "the last line doesn't end with a line feed")
+        report.add(final_newline, "NO-FINAL-NEWLINE", "the last line doesn't end with a line feed", hint="add one at the end")
     with path.open(encoding=kind.encoding, errors="replace") as file:
         number = 0
         while line := file.readline(MAX_RECORD_LENGTH + 1):
@@ -328,7 +328,7 @@ def _examine(path: Path, report: Report) -> _TextKind | None:
         if not stat.S_ISREG(status.st_mode):
             report.error("FILE-UNREADABLE", "this is no file", hint="name a file; pipes and devices are not read")
         elif status.st_size == 0:
-            report.error("FILE-EMPTY", "the file is empty")
+            report.error("FILE-EMPTY", "the file is empty", hint="is it the right file, or was writing it cut off?")
         elif status.st_size > MAX_FILE_BYTES:
             megabytes = f"{status.st_size / 2**20:.0f} MiB"
             report.error("TOO-LARGE", "the file is over 512 MiB", value=megabytes, hint="is it the right file? else split it")
@@ -337,7 +337,8 @@ def _examine(path: Path, report: Report) -> _TextKind | None:
     except FileNotFoundError:
         report.error("FILE-MISSING", "there is no such file", hint="check the path")
     except (OSError, ValueError) as error:
-        report.error("FILE-UNREADABLE", "the file can't be read", value=getattr(error, "strerror", None) or str(error))
+        seen = getattr(error, "strerror", None) or str(error)
+        report.error("FILE-UNREADABLE", "the file can't be read", value=seen, hint="check the path and its permissions")
     return None
 
 

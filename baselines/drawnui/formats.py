@@ -79,7 +79,7 @@ def sniff_format(path: Path, default: str = "2021") -> str:
     first = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if first[:1] in {b"[", b"{"}:
         return "2021"
-    return "2020" if b";" in first else default
+    return "2020" if b";" in first and b"\0" not in head else default  # a NUL: an archive or UTF-16, as its reader will say
 
 
 def read_entries(path: Path, file_format: str, findings: Findings, prefix: Prefix) -> Iterator[Entry]:

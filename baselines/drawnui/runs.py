@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, write_atomic
+from baselines.core.files import Report, show_id, write_atomic
 from baselines.core.findings import Findings, Severity, UsageError, nearest
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck
 from baselines.drawnui.formats import (
@@ -92,11 +92,11 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, run_format: st
         return {}
     judge = _Judge(truth_set, report, run_format)
     ids = IdCheck(truth_set.truths, report, unit="image", entry="record")
-    predictions = {
-        entry.id: judge.prediction(entry, truth_set.truths[entry.id])
-        for entry in read_entries(path, run_format, findings, "RUN")
-        if ids.accepts(entry.id, entry.line)
-    }
+    predictions = {}
+    for entry in read_entries(path, run_format, findings, "RUN"):
+        prediction = judge.prediction(entry, truth_set.truths.get(entry.id))
+        if ids.accepts(entry.id, entry.line):
+            predictions[entry.id] = prediction
     judge.order.tell(report)
     ids.finish(severity=_WARNING, consequence="they score as images without detections")
     return predictions
@@ -168,17 +168,19 @@ class _Judge:
         if not all(truth.width and truth.height for truth in truth_set.truths.values()):
             report.info("UNCHECKED", "the images' sizes are not known, so boxes are held against the sizes the run declares")
 
-    def prediction(self, entry: Entry, truth: Truth) -> Prediction:
-        """Return the detections of an image that are in order."""
-        has_size = bool(truth.width and truth.height)
-        size = (truth.width, truth.height) if has_size else entry.size or (1, 1)
-        if has_size and entry.size is not None and entry.size != size:
+    def prediction(self, entry: Entry, truth: Truth | None) -> Prediction:
+        """Return the detections of an image that are in order; without a truth the size is the declared one."""
+        known = (truth.width, truth.height) if truth is not None and truth.width and truth.height else None
+        size = known or entry.size or (1, 1)
+        if known is not None and entry.size is not None and entry.size != size:
             seen = "declared {}x{}, image {}x{}".format(*entry.size, *size)
             hint = "relative boxes are not affected"
-            self.report.warning("SIZE-MISMATCH", "not the image's size", line=entry.line, id=entry.id, value=seen, hint=hint)
+            self.report.warning(
+                "SIZE-MISMATCH", "not the image's size", line=entry.line, id=show_id(entry.id), value=seen, hint=hint
+            )
         labels, has_class = self._labels(entry)
         corners, areas = entry.in_pixels(*size)
-        limits = np.array(size if has_size or entry.is_relative else (np.inf, np.inf))
+        limits = np.array(size if known is not None or entry.is_relative else (np.inf, np.inf))
         usable = self._boxes(entry, corners, limits) & has_class
         self._scores(entry)
         self._counts(entry)
@@ -243,7 +245,7 @@ class _Judge:
         if len(entry.boxes) > MAX_DETECTIONS:
             what = f"{len(entry.boxes)} boxes in an image"
             hint = f"only the {MAX_DETECTIONS} of a class with the highest scores count"
-            self.report.warning("MANY-DETECTIONS", what, line=entry.line, id=entry.id, hint=hint)
+            self.report.warning("MANY-DETECTIONS", what, line=entry.line, id=show_id(entry.id), hint=hint)
         rows = list(zip(entry.names, *entry.boxes.T.tolist(), strict=True))
         if len(set(rows)) < len(rows):
             first = {row: index for index, row in reversed(list(enumerate(rows)))}
@@ -255,7 +257,7 @@ class _Judge:
         if self.report.is_full():
             return
         line, value = entry.locate(index, part)
-        self.report.add(severity, rule, message, line=line, id=entry.id, value=value, hint=hint)
+        self.report.add(severity, rule, message, line=line, id=show_id(entry.id), value=value, hint=hint)
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

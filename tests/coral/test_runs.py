@@ -183,7 +183,7 @@ def test_planted_fault(read, code, severity, content, task, alone):
     for finding in findings:
         assert str(finding).isprintable()
         if finding.code == code:
-            assert finding.hint or code in {"RUN-FILE-EMPTY", "RUN-NO-FINAL-NEWLINE"}
+            assert finding.hint
             assert finding.line or code in {"RUN-FILE-EMPTY", "RUN-NO-FINAL-NEWLINE", "RUN-CRLF", "RUN-MISSING-ID"}
 
 

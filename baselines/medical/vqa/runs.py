@@ -64,9 +64,10 @@ def read_run(path: Path, truth_set: TruthSet, findings: Findings, *, allow_missi
         name, texts = _split(line)
         if is_first and name not in truth_set.truths and names_ids(name):
             report.error("HEADER", "the first line looks like a header", line=number, value=shorten(line), hint="delete it")
-        elif ids.accepts(name, number):
-            found = judge.texts(number, name, texts)
-            if found is not None:
+        else:
+            is_accepted = ids.accepts(name, number)
+            found = judge.texts(number, name, texts, line)
+            if is_accepted and found is not None:
                 predictions[name] = Prediction(name, found)
         is_first = False
         if judge.is_over:
@@ -96,12 +97,12 @@ class _Judge:
         self._questions = 0
         self._budget = TextBudget(images)
 
-    def texts(self, line: int, name: str, text: str | None) -> tuple[str, ...] | None:
-        """Return what the line says about its image, or ``None``, after an error, if that can't be used."""
+    def texts(self, line: int, name: str, text: str | None, whole: str) -> tuple[str, ...] | None:
+        """Return what the line, ``whole``, says about its image, or ``None``, after an error, if that can't be used."""
         expected = "id|answer" if self.task == "vqa" else "id|question|question…"
         if text is None:
             self._tell(
-                _ERROR, "FIELDS", "the line has no |", line, name, "", f"write {expected}, without TAB or comma between them"
+                _ERROR, "FIELDS", "the line has no |", line, name, whole, f"write {expected}, without TAB or comma between them"
             )
             return None
         over = self._budget.why_over(text)

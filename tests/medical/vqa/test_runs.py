@@ -110,8 +110,21 @@ def test_planted_fault(read, code, task, content, alone):
     findings = read(content, task)[1]
     assert (code, CODES[code].severity) in said(findings)
     assert {found for found, _ in said(findings)} <= {code} | (set() if alone else {"RUN-MISSING-ID"})
-    assert all(finding.hint for finding in findings if code not in {"RUN-FILE-EMPTY", "RUN-NO-FINAL-NEWLINE"})
+    assert all(finding.hint for finding in findings)
     assert all(str(finding).isprintable() for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("task", "lines", "codes"),
+    [
+        ("vqa", "synpic1|x\nsynpic1|\nsynpic9|a|b\nsynpic8\n", ["DUPLICATE-ID", "EMPTY-ANSWER", "UNKNOWN-ID", "FIELDS"]),
+        ("vqg", "synpic1|x?\nsynpic1||\nsynpic9\n", ["DUPLICATE-ID", "EMPTY-QUESTION", "UNKNOWN-ID", "FIELDS"]),
+    ],
+)
+def test_a_wrong_id_hides_nothing_else_of_its_line(read, task, lines, codes):
+    predictions, findings = read(lines, task)
+    assert list(predictions) == ["synpic1"]
+    assert {f"RUN-{code}" for code in codes} | {"RUN-MISSING-ID"} == {finding.code for finding in findings}
 
 
 def test_every_code_is_planted_and_described():
@@ -147,12 +160,16 @@ def test_all_faults_at_once_each_with_its_line(read):
 @pytest.mark.parametrize(
     ("task", "line", "message"),
     [
-        ("vqa", "synpic1\tx", "RUN-FIELDS synpic1: the line has no | (write id|answer, without TAB or comma between them)"),
+        (
+            "vqa",
+            "synpic1\tx",
+            "RUN-FIELDS synpic1: the line has no | (saw 'synpic1\\tx'; write id|answer, without TAB or comma between them)",
+        ),
         ("vqa", "synpic1|x|y", "RUN-FIELDS synpic1: the line has 3 fields (saw 'x|y'; write id|answer; an answer holds no |)"),
         (
             "vqg",
             "synpic1,a?",
-            "RUN-FIELDS synpic1: the line has no | (write id|question|question…, without TAB or comma between",
+            "RUN-FIELDS synpic1: the line has no | (saw 'synpic1,a?'; write id|question|question…, without TAB or comma between",
         ),
         ("vqa", "synpic1| ", "RUN-EMPTY-ANSWER synpic1: the answer is blank (give an answer to every question)"),
         ("vqg", "synpic1||", "RUN-EMPTY-QUESTION synpic1: all questions are blank (ask something about every image)"),
