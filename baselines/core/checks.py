@@ -101,8 +101,8 @@ class Checks:
         splits: Names of the splits as released, by task; left out, ``train``, ``val`` and ``test``.
         classes: Returns the class names of a sample, given its split, one for each item; ``None`` if the task has no classes.
         class_names: Returns the names of all classes of a data set.
-        label: Returns what copies of a sample's image must agree on: what is asked of it, empty if nothing is, and what is true;
-            ``None`` where that isn't known. Left out, copies may differ, as boxes drawn twice by hand do.
+        label: Returns what copies of a sample's image must agree on: what is asked of it, empty if nothing is, and what is
+            true; ``None`` where that isn't known. Left out, copies may differ, as boxes drawn twice by hand do.
         group: Returns what a sample must not share with one of another split, such as a patient; ``None`` if it isn't known.
         distributions: Returns what the report shows of the task's own numbers.
         draw: Draws a sample of a split with its truth, and marks those of its objects whose places, from 0, are given; ``None``
