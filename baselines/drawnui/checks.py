@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,8 @@ from PIL import Image
 
 from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, histogram
-from baselines.core.findings import Finding, Severity
+from baselines.core.files import show_id
+from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.images import map_parallel
 from baselines.core.metrics.detection import box_iou
 from baselines.core.runs import Code
@@ -25,6 +29,13 @@ NEAR_IOU = 0.95  # from which two boxes of a class are one element annotated twi
 EXTREME_ASPECT = 60.0  # of the longer to the shorter side; a line across a page has about 40
 FLAT_SPREAD = 1.5  # standard deviation of grey values under which nothing is to be seen in a box
 MIN_FLAT_SIDE = 4  # pixels; smaller boxes hold too little to tell
+INSIDE = 0.98  # share of a box from which it is inside of another; people draw a pixel too far
+CUT = 0.1  # share of a box that must be inside of a container, and out of it, for its border to cut the box
+NESTED_IOU = 0.8  # from which a box in another of its class is odd even where the class may hold its like
+HOLDERS = frozenset({"container", "list", "table", "image"})  # classes of wireframes that hold other elements
+MAX_TOLD = 20  # findings of a kind in an image
+ROUNDED = 2.0  # pixels by which the mean box of an image may differ in a COCO file of whole pixels
+MAX_COCO_BYTES = 2**26
 PAGE_SIDE = 640  # pixels of the longer side of a page in the report
 # Images per split (page `drawnui` of the specification).
 PUBLISHED = {
@@ -64,7 +75,7 @@ def duplicate_objects(data_set: DataSet) -> Iterator[Finding]:
     for _, sample, truth in _labelled(data_set):
         iou = np.triu(box_iou(truth.boxes, truth.boxes), k=1)
         same = (truth.labels[:, None] == truth.labels) & (iou > NEAR_IOU)
-        for first, second in islice(np.argwhere(same).tolist(), 20):
+        for first, second in islice(np.argwhere(same).tolist(), MAX_TOLD):
             value = f"boxes {first} and {second}, IoU {iou[first, second]:.3f}"
             what = "two boxes of one class cover the same element"
             yield Finding(
@@ -90,6 +101,116 @@ def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
             yield Finding(
                 "DATA-BOX-ASPECT", _INFO, what, str(sample.image), id=sample.id, value=value, hint=hint, objects=(index,)
             )
+
+
+def nested_boxes(data_set: DataSet) -> Iterator[Finding]:
+    """Tell boxes inside others that hold nothing of their kind, and those that the border of a container cuts."""
+    for split, sample, truth in _labelled(data_set):
+        classes = data_set.splits[split].truth_set.classes
+        names = [classes[label] for label in truth.labels.tolist()]
+        for inner, outer, code, what in islice(_odd_pairs(truth, names, set(data_set.card.classes.values())), MAX_TOLD):
+            share = float(_shares(truth.boxes[[inner]], truth.boxes[[outer]])[0, 0])
+            value = f"box {inner} {names[inner]}, {share:.0%} of it in box {outer} {names[outer]}"
+            file, both, hint = str(sample.image), (inner, outer), "look at both"
+            yield Finding(code, _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
+
+
+def _odd_pairs(truth: Truth, names: Sequence[str], known: Set[str]) -> Iterator[tuple[int, int, str, str]]:
+    """Yield pairs of an inner and an outer box, with what is odd about them; what classes of other names hold is not known."""
+    shares, iou = _shares(truth.boxes, truth.boxes), box_iou(truth.boxes, truth.boxes)
+    areas = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(axis=1)
+    is_larger = (areas > areas[:, None]) | ((areas == areas[:, None]) & np.triu(np.ones_like(iou, bool), k=1))
+    for inner, outer in np.argwhere(is_larger & (shares > CUT)).tolist():
+        one, other = names[inner], names[outer]
+        holds = other in HOLDERS or other not in known
+        if shares[inner, outer] < INSIDE:
+            if other == "container" and shares[inner, outer] < 1 - CUT:
+                yield inner, outer, "DATA-BOX-CROSSING", "a box sticks out of a container"
+        elif one == other and NESTED_IOU * holds < iou[inner, outer] <= NEAR_IOU:
+            yield inner, outer, "DATA-BOX-NESTED", "a box is inside another of its class"
+        elif one == "container" and not holds:
+            yield inner, outer, "DATA-BOX-NESTED", "a container is inside an element that holds none"
+
+
+def _shares(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(N, M)``: which share of each box is inside of each of the others."""
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, 2:], others[:, 2:])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return np.asarray((high - low).clip(0).prod(axis=-1) / np.maximum(areas, 1e-9)[:, None])
+
+
+def coco_files(data_set: DataSet) -> Iterator[Finding]:
+    """Tell what is wrong with the ids of COCO files beside the images, which detectors read in place of the campaign's."""
+    images = [sample.image for _, sample in data_set.samples()]
+    folders = {folder for image in images for folder in (image.parent, image.parent.parent)}
+    truths = {sample.id: truth for _, sample, truth in _labelled(data_set)}
+    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        content = _read_coco(path)
+        for what, value, hint in _odd_ids(content, truths) if content else ():
+            yield Finding("DATA-ANNOTATION-ID", _ERROR, what, str(path), value=value, hint=hint)
+
+
+def _read_coco(path: Path) -> dict[str, list[dict[str, Any]]] | None:
+    """Return the images and annotations of a COCO file; ``None`` if it is none, or too large to be one of these sets."""
+    try:
+        if path.stat().st_size > MAX_COCO_BYTES:
+            return None
+        with path.open("rb") as file:
+            if not file.read(64).lstrip().startswith(b"{"):  # the campaign's files are lists
+                return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    parts = {key: content.get(key) for key in ("images", "annotations")}
+    if not all(isinstance(part, list) and all(isinstance(each, dict) for each in part) for part in parts.values()):
+        return None
+    return parts
+
+
+def _odd_ids(content: Mapping[str, Sequence[dict[str, Any]]], truths: Mapping[str, Truth]) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with a COCO file's ids, what was seen, and what to do."""
+    images, annotations = content["images"], content["annotations"]
+    for key, entries in (("image", images), ("annotation", annotations)):
+        ids = [entry.get("id") for entry in entries]
+        least = 0 if key == "image" else 1
+        odd = [name for name in ids if type(name) is not int or name < least]
+        if odd:
+            hint = "count from 1: pycocotools takes an annotation 0 for no match"
+            yield f"{key} ids that are no integers from {least} on", f"{len(odd)}, such as {shorten(odd[0])}", hint
+        repeated = [name for name, count in Counter(map(str, ids)).items() if count > 1]
+        if repeated:
+            hint = "number them through all images"
+            yield f"{key} ids that occur several times", f"{len(repeated)}, such as {shorten(repeated[0])}", hint
+    files = {str(entry.get("id")): str(entry.get("file_name")) for entry in images}
+    boxes: dict[str, list[Any]] = {file: [] for file in files.values()}
+    lost = [entry for entry in annotations if str(entry.get("image_id")) not in files]
+    for entry in annotations:
+        boxes.get(files.get(str(entry.get("image_id")), ""), []).append(entry.get("bbox"))
+    if lost:
+        value = f"{len(lost)}, such as image {shorten(lost[0].get('image_id'))}"
+        yield "annotations of images that the file doesn't list", value, "export the file again"
+    moved = [(file, owner) for file, found in boxes.items() if (owner := _owner(file, found, truths))]
+    if moved:
+        value = f"{len(moved)}, such as {show_id(moved[0][0])} with those of {show_id(moved[0][1])}"
+        hint = "were the images numbered again, without those that are missing?"
+        yield "images with the boxes of another one", value, hint
+
+
+def _owner(file: str, found: Sequence[Any], truths: Mapping[str, Truth]) -> str | None:
+    """Return whose boxes an image has in a COCO file, if they are not its own."""
+    if file not in truths or not found:
+        return None
+    try:
+        boxes = np.array(found, np.float64).reshape(len(found), 4)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    centre = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).mean(axis=0)
+
+    def fits(truth: Truth) -> bool:
+        return len(truth.boxes) == len(boxes) and bool(np.abs(truth.boxes.mean(axis=0) - centre).max() <= ROUNDED)
+
+    return None if fits(truths[file]) else next((name for name, truth in truths.items() if fits(truth)), None)
 
 
 def counts(data_set: DataSet) -> Iterator[Finding]:
@@ -164,18 +285,25 @@ def _draw(split: Split, sample: Sample, marked: frozenset[int]) -> Image.Image:
 
 
 CHECKS = Checks(
-    rules=(empty_records, duplicate_objects, extreme_aspects, counts, invisible_boxes),
+    rules=(empty_records, duplicate_objects, extreme_aspects, nested_boxes, coco_files, counts, invisible_boxes),
     splits={"drawnui-wireframe": ("all", "test")},
     classes=_classes,
     class_names=_class_names,
     distributions=_distributions,
     draw=_draw,
     codes={
+        "DATA-ANNOTATION-ID": Code(
+            _ERROR, "ids of a COCO file that don't count from 1, repeat, or have shifted against the images", "annotation 0"
+        ),
         "DATA-OUT-OF-IMAGE": Code(_WARNING, "a box leaves the image by more than a thousandth of a pixel", "x + w = 1.02"),
         "DATA-BOX-ZERO": Code(_ERROR, "a box without width or height", "[0.1, 0.1, 0, 0.2]"),
         "DATA-BOX-ABSOLUTE": Code(_ERROR, "boxes in pixels where shares are due", "[20, 30, 100, 40]"),
         "DATA-BOX-ORDER": Code(_WARNING, "most boxes fit only if their numbers are corners", "[y0, x0, y1, x1]"),
         "DATA-BOX-ASPECT": Code(_INFO, "a box under a pixel, or far longer than wide", "a box of 900×4 pixels"),
+        "DATA-BOX-CROSSING": Code(_INFO, "a box sticks out of a container", "a button on the edge of a container"),
+        "DATA-BOX-NESTED": Code(
+            _INFO, "a box in another of its class, or a container in an element that holds none", "a header in a header"
+        ),
         "DATA-BOX-INVISIBLE": Code(_INFO, "nothing is to be seen in a box", "a hidden element of a web page"),
         "DATA-CLASS-MISMATCH": Code(
             _ERROR, "an id with two names, or a name with two ids; a warning if not the usual id", "7 button, 7 link"

@@ -8,9 +8,10 @@ from PIL import Image
 
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
-from baselines.core.findings import Severity
+from baselines.core.findings import Findings, Severity
 from baselines.core.tasks import get_task
 from baselines.drawnui.checks import CHECKS
+from baselines.drawnui.records import export_coco, read_split
 from baselines.drawnui.samples import generate
 
 TASK = "drawnui-wireframe"
@@ -80,7 +81,39 @@ def hide(_, root):
         image.save(path, quality=95)
 
 
+def nest(inner, outer, *names):
+    """Return what replaces the boxes of the first page by two, of the named classes."""
+    ids = {name: label for label, name in get_task(TASK).classes.items()}
+
+    def plant(records, _):
+        records[0]["annotations"] = [
+            {"box": box, "detectionClass": ids[name], "detectionString": name, "score": 1}
+            for box, name in zip((inner, outer), names, strict=True)
+        ]
+
+    return plant
+
+
+def export(change):
+    """Return what puts a COCO file beside the campaign's, with a fault in it."""
+
+    def plant(_, root):
+        content = export_coco(read_split(root, TASK, "all", Findings()).truth_set)
+        change(content)
+        (root / SET / "coco.json").write_text(json.dumps(content))
+
+    return plant
+
+
+def count_from_0(content):
+    for annotation in content["annotations"]:
+        annotation["id"] -= 1
+
+
 PLANTED = {
+    "DATA-ANNOTATION-ID": (export(count_from_0), Severity.ERROR),
+    "DATA-BOX-CROSSING": (nest([0.1, 0.4, 0.2, 0.2], [0.1, 0.1, 0.5, 0.4], "button", "container"), Severity.INFO),
+    "DATA-BOX-NESTED": (nest([0.12, 0.12, 0.2, 0.2], [0.1, 0.1, 0.5, 0.4], "button", "button"), Severity.INFO),
     "DATA-OUT-OF-IMAGE": (first_box("box", [0.1, 0.7, 0.1, 0.4]), Severity.WARNING),
     "DATA-BOX-ZERO": (first_box("box", [0.1, 0.1, 0, 0.4]), Severity.ERROR),
     "DATA-BOX-ABSOLUTE": (all_in_pixels, Severity.ERROR),
@@ -129,6 +162,101 @@ def test_a_generated_sample_without_quirks_yields_nothing_above_info(tmp_path, t
     generate(tmp_path, task, size=40, quirks=False)
     findings = check_data_set(get_task(task), tmp_path, Settings()).findings
     assert [finding for finding in findings if finding.severity is not Severity.INFO] == []
+
+
+def told(root, code):
+    return [finding for finding in check(root) if finding.code == code]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "nested"),
+    [
+        ("container", "button", 1),  # a button holds nothing
+        ("container", "container", 0),
+        ("button", "container", 0),
+        ("label", "paragraph", 0),
+        ("header", "header", 1),
+    ],
+)
+def test_what_may_hold_what(root, inner, outer, nested):
+    records = read(root)
+    nest([0.12, 0.12, 0.2, 0.2], [0.1, 0.1, 0.5, 0.4], inner, outer)(records, root)
+    write(root, records)
+    found = told(root, "DATA-BOX-NESTED")
+    assert [finding.objects for finding in found] == [(0, 1)] * nested
+    assert not told(root, "DATA-BOX-CROSSING")
+
+
+def test_two_containers_of_nearly_one_size_are_nested(root):
+    records = read(root)
+    nest([0.11, 0.11, 0.47, 0.37], [0.1, 0.1, 0.5, 0.4], "container", "container")(records, root)
+    write(root, records)
+    (found,) = told(root, "DATA-BOX-NESTED")
+    assert found.value == "box 0 container, 100% of it in box 1 container"
+
+
+def shift(content):
+    """Number the images again, without the first one, as a converter does that takes it for missing."""
+    del content["images"][0]
+    for number, image in enumerate(content["images"], start=1):
+        image["id"] = number
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] <= len(content["images"])]
+
+
+def lose(content):
+    content["images"].pop()
+
+
+def repeat(content):
+    content["annotations"][1]["id"] = 1
+
+
+def name_by_text(content):
+    content["annotations"][0]["id"] = "1a"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (shift, "images with the boxes of another one"),
+        (lose, "annotations of images that the file doesn't list"),
+        (repeat, "annotation ids that occur several times"),
+        (name_by_text, "annotation ids that are no integers from 1 on"),
+        (lambda content: content["images"].append(content["images"][0]), "image ids that occur several times"),
+    ],
+)
+def test_ids_of_a_coco_file_fit_the_images(root, change, message):
+    records = read(root)
+    for index, record in enumerate(records):
+        for annotation in record["annotations"]:
+            annotation["box"][1] += 0.05 * index  # no two pages alike
+    write(root, records)
+    export(change)(records, root)
+    assert [finding.message for finding in told(root, "DATA-ANNOTATION-ID")] == [message]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", '{"images": 1, "annotations": []}', '{"images": [], "annotations": [3]}', "[" * 10**5],
+    ids=["broken", "number", "entry", "deep"],
+)
+def test_what_is_no_coco_file_is_left_alone(root, content):
+    (root / SET / "other.json").write_text(content)
+    assert not told(root, "DATA-ANNOTATION-ID")
+
+
+def test_odd_boxes_of_a_coco_file_do_no_harm(root):
+    def spoil(content):
+        for place, box in enumerate((None, [1], ["a"] * 4, [10**400] * 4, {"a": 1})):
+            content["annotations"][place]["bbox"] = box
+
+    export(spoil)([], root)
+    assert not told(root, "DATA-ANNOTATION-ID")
+
+
+def test_a_sound_coco_file_is_no_finding(root):
+    export(lambda _: None)([], root)
+    assert not told(root, "DATA-ANNOTATION-ID")
 
 
 def test_published_counts_are_told(root):
