@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from baselines.core.files import Report, printable, show_id
 from baselines.core.findings import Findings, InvalidInput, invalid
+
+_Truth = TypeVar("_Truth")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
@@ -169,6 +172,25 @@ def images_of(archive: Archive, names: Iterable[str], text: Path, findings: Find
 
 def _listing(names: Sequence[str]) -> str:
     return ", ".join(map(show_id, names[:_LISTED])) + (", …" if len(names) > _LISTED else "")
+
+
+def without_held_out(
+    truths: Mapping[str, _Truth], held_out: Collection[str], text: Path, findings: Findings
+) -> dict[str, _Truth]:
+    """Return the truths to train on without those of images that are held out, too; report how many are left out.
+
+    Args:
+        truths: What is true of the training images, by id.
+        held_out: The ids of the validation set.
+        text: The file of the training set.
+        findings: Where this is reported.
+    """
+    shared = sorted(truths.keys() & held_out)
+    if shared:
+        what = f"{len(shared)} of {len(truths)} training images are in the validation set, too"
+        hint = "they are left out of training, and stay in validation"
+        Report(findings, str(text), "DATA").warning("SPLIT-ID", what, value=_listing(shared), hint=hint)
+    return {name: truth for name, truth in truths.items() if name not in held_out}
 
 
 def divide(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -21,7 +21,16 @@ from baselines.core.findings import Findings, Severity, UsageError, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
 from baselines.core.runs import Code
-from baselines.medical.archives import IMAGE_SUFFIXES, Archive, ambiguous, divide, images_of, missing, open_archive
+from baselines.medical.archives import (
+    IMAGE_SUFFIXES,
+    Archive,
+    ambiguous,
+    divide,
+    images_of,
+    missing,
+    open_archive,
+    without_held_out,
+)
 
 CONCEPTS = "caption-concepts"
 CAPTIONS = "caption-prediction"
@@ -271,7 +280,8 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     """Read one split of a data set in the campaign's layout, or in a copy's: file names and nesting are free.
 
     A file's words say whether it is of the training, the validation or the test set; if it has none, its folder's do. What
-    it holds is told by its content: concepts, captions, or names of concepts.
+    it holds is told by its content: concepts, captions, or names of concepts. Images of the training and of the validation set
+    are not trained on.
 
     Args:
         root: The data root, which holds ``medical/caption``; that folder itself will do.
@@ -304,13 +314,8 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
         )
         train, held_out = divide(list(truths), val_share, split_seed)
         truths = {name: truths[name] for name in (train if split == "train" else held_out)}
-    elif split == "val":
-        shared = truths.keys() & _truths(archive, files["train"], task, Findings()).keys()
-        for name in sorted(shared):
-            hint = "leave it out of one of them"
-            Report(findings, str(chosen), "DATA").warning(
-                "SPLIT-ID", "the image is in training, too", id=show_id(name), hint=hint
-            )
+    elif split == "train":
+        truths = without_held_out(truths, _truths(archive, files["val"], task, Findings()).keys(), chosen, findings)
     samples = tuple(Sample(name, images[name], truth) for name, truth in sorted(truths.items()) if name in images)
     classes = _classes(archive, truths.values()) if task == CONCEPTS else {}
     return Split(split, samples, TruthSet(truths, task, classes))

@@ -22,7 +22,7 @@ from baselines.core.files import Report, Tally, fits_line, names_ids, read_text,
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
 from baselines.core.runs import Code
-from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive
+from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive, without_held_out
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -434,7 +434,8 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     """Read one split of the campaign of 2021, from archives that may be nested, renamed or copied without their folders.
 
     Training are the training and the validation set of 2020, validation is that of 2021. What a file holds is told by its
-    content; the task, the set and the year by the words of its path, the deepest first. Sets of other years are left out.
+    content; the task, the set and the year by the words of its path, the deepest first. Sets of other years are left out, and
+    of the training images those that are in validation, too.
 
     Args:
         root: The data root, which holds ``medical/vqa``; that folder itself will do.
@@ -466,11 +467,9 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
         what = "no validation set of 2021: what is there of 2020 is divided"
         Report(findings, str(archive.folder), "DATA").info("DIVIDED", what, hint=hint)
         truths = {name: truths[name] for name in divide(list(truths), val_share, split_seed)[split == "val"]}
-    elif split == "val":
-        trained = _read_files(archive, train, task, Findings())[0]
-        for name in sorted(truths.keys() & trained.keys()):
-            what = "the image is in training, too"
-            Report(findings, str(held_out[0].path), "DATA").warning("SPLIT-ID", what, id=show_id(name), hint="leave one out")
+    elif split == "train":
+        held_out_ids = _read_files(archive, held_out, task, Findings())[0].keys()
+        truths = without_held_out(truths, held_out_ids, train[0].path, findings)
     samples = tuple(
         Sample(name, images[name], truth.question, truth) for name, truth in sorted(truths.items()) if name in images
     )

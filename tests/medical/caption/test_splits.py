@@ -199,13 +199,20 @@ def test_without_validation_set_the_training_set_is_divided(root):
     assert all(findings.counts["DATA-DIVIDED"] == 1 for _, findings in parts)
 
 
-def test_an_image_of_both_sets_is_told(root):
-    write(
-        root / "medical" / "caption" / VAL / "Validation_Set_Concepts.csv",
-        "synpic1\tC0040398\nsynpic7\tC0040398\nsynpic8\tC0024485\n",
-    )
-    _, findings = read(root, "val")
-    assert findings.counts == {"DATA-SPLIT-ID": 1}
+@pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
+def test_an_image_of_both_sets_is_held_out_and_not_trained_on(root, task):
+    validation = root / "medical" / "caption" / VAL
+    write(validation / "Validation_Set_Concepts.csv", "synpic1.jpg\tC0040398\nsynpic7\tC0040398\nsynpic8\tC0024485\n")
+    write(validation / "Validation_Set_Captions.csv", "synpic1.jpg\tCT\nsynpic7\tMRI of the knee\nsynpic8\tAxial CT\n")
+    train, findings = read(root, task=task)
+    assert [sample.id for sample in train.samples] == list(train.truth_set.truths) == ["synpic2", "synpic3"]
+    (finding,) = findings
+    assert (finding.code, finding.severity, finding.value) == ("DATA-SPLIT-ID", "warning", "synpic1")
+    assert "1 of 3 training images" in finding.message
+    assert "left out of training" in finding.hint
+    held_out, findings = read(root, "val", task)
+    assert [sample.id for sample in held_out.samples] == ["synpic1", "synpic7", "synpic8"]
+    assert not findings.counts["DATA-SPLIT-ID"]
 
 
 def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, root):

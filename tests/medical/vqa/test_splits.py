@@ -169,10 +169,28 @@ def test_tolerated_faults_are_told(family, name, content, code):
     assert not findings.error_count
 
 
-def test_an_image_of_training_and_validation_is_told(family):
-    path = family / VAL / "VQA-Med-2021-VQAnswering-Task1-New-ValidationSet.txt"
-    path.write_text("synpic4|what is it?|cyst\nsynpic5|what is it?|cyst\nsynpic1|what is it?|cyst\n", encoding="utf-8")
-    assert warnings(read(family, "val")[1]) == {"DATA-SPLIT-ID"}
+@pytest.mark.parametrize(
+    ("task", "name", "content", "shared", "left"),
+    [
+        (
+            *("vqa", "VQA-Med-2021-VQAnswering-Task1-New-ValidationSet.txt"),
+            "synpic4|what is it?|cyst\nsynpic5|what is it?|cyst\nsynpic3|what is it?|cyst\nsynpic1|what is it?|cyst\n",
+            *("synpic1, synpic3", ["synpic2"]),
+        ),
+        ("vqg", "VQG-2021-validation.txt", "synpic14|Where?\nsynpic12|Where?\n", "synpic12", ["synpic11", "synpic13"]),
+    ],
+)
+def test_images_of_both_sets_are_held_out_and_not_trained_on(family, task, name, content, shared, left):
+    (family / VAL / name).write_text(content, encoding="utf-8")
+    train, findings = read(family, "train", task)
+    assert ids(train) == list(train.truth_set.truths) == left
+    (finding,) = (each for each in findings if each.severity != "info")
+    assert (finding.code, finding.value) == ("DATA-SPLIT-ID", shared)
+    assert f"{3 - len(left)} of 3 training images" in finding.message
+    assert "left out of training" in finding.hint
+    held_out, findings = read(family, "val", task)
+    assert set(shared.split(", ")) < set(ids(held_out))
+    assert not findings.counts["DATA-SPLIT-ID"]
 
 
 def test_other_years_are_left_out_and_told(family):
