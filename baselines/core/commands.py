@@ -15,7 +15,7 @@ from pathlib import Path
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
 from baselines.core.files import refuse_overwriting, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
 LISTED = 20  # findings of a run that `compare` prints
@@ -106,7 +106,8 @@ def score(args: argparse.Namespace) -> int:
             ``json``, ``codabench`` and ``aicrowd``, files to write or ``None``.
 
     Raises:
-        InvalidInput: If the truth or the run has errors, or a platform is to get an undefined score.
+        InvalidInput: If the truth or the run has errors; or a platform is to get an undefined score, after everything else is
+            written: ``--json`` holds it as ``null``, with the reason.
         UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
     outputs = (("--json", args.json), ("--codabench", args.codabench), ("--aicrowd", args.aicrowd))
@@ -118,12 +119,17 @@ def score(args: argparse.Namespace) -> int:
         (args.codabench, scores.to_codabench),
         (args.aicrowd, lambda: scores.to_aicrowd(get_task(args.task).secondary)),
     )
+    refused = Findings()
     try:
-        texts = [(path, export()) for path, export in exports if path is not None]  # all of them, before one is written
-        for path, text in texts:
-            write_atomic(path, text)
+        for path, export in exports:
+            if path is not None:
+                try:
+                    write_atomic(path, export())
+                except InvalidInput as error:  # a platform takes no undefined score; the other files do without it
+                    refused.extend(error.findings)
     finally:
         report.show(report.scores_table(scores))  # last, since whoever reads it may stop reading; also where writing failed
+    refused.raise_errors()
     return 0
 
 

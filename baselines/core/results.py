@@ -151,7 +151,9 @@ class Scores:
     def _require_primary(self, platform: str) -> None:
         if self.score is None:
             message = f"{self.primary} is undefined ({self.undefined[self.primary]}), and {platform} takes numbers alone"
-            raise InvalidInput(Finding("SCORES-UNDEFINED", Severity.ERROR, message, hint="nothing was written"))
+            raise InvalidInput(
+                Finding("SCORES-UNDEFINED", Severity.ERROR, message, hint="no file is written for it; --json takes it")
+            )
 
     @classmethod
     def from_json(cls, text: str, file: str = "") -> Self:

@@ -18,6 +18,7 @@ _LATEX = str.maketrans(
         "\\": r"\textbackslash{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "|": r"\textbar{}",  # a dash in the encoding that LaTeX takes by default
     }
 )
 

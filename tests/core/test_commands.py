@@ -98,13 +98,15 @@ def test_a_platform_gets_no_undefined_score(capsys, files):
     truth = json.loads((files / "truth.json").read_text())
     (files / "truth.json").write_text(json.dumps([each | {"annotations": []} for each in truth]))
     where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
-    outputs = ["--json", str(files / "scores.json"), "--codabench", str(files / "codabench.json")]
+    outputs = [f"--{name}={files / name}.json" for name in ("codabench", "aicrowd", "json")]
     assert main(["score", TASK, *where, *outputs]) == 1
     output = capsys.readouterr()
     assert "SCORES-UNDEFINED map50 is undefined (no box in the truth), and Codabench takes" in output.err
     assert "4 expected, 3 scored, 1 missing" in output.out
-    assert not (files / "scores.json").exists()
-    assert not (files / "codabench.json").exists()
+    assert output.err.count("SCORES-UNDEFINED") == 2
+    assert not list(files.glob("*codabench*")) + list(files.glob("*aicrowd*"))
+    scores = Scores.from_json((files / "json.json").read_text())
+    assert (scores.score, scores.undefined["map50"]) == (None, "no box in the truth")
 
 
 def test_concepts_outside_the_vocabulary_are_told_and_change_no_signature(capsys, tmp_path):

@@ -127,9 +127,9 @@ def test_json_holds_full_scores(truth, runs, tmp_path, capsys):
 
 
 def test_latex_escapes_what_it_would_choke_on(truth, tmp_path):
-    rows = board(truth, [found(tmp_path / "50%_a&b#{1}~^\\.json", 40), found(tmp_path / "x.json", 20)], bootstrap=50)
+    rows = board(truth, [found(tmp_path / "50%_a&b#{1}~^|\\.json", 40), found(tmp_path / "x.json", 20)], bootstrap=50)
     text = as_latex(rows)
-    assert r"\textbf{50\%\_a\&b\#\{1\}\textasciitilde{}\textasciicircum{}\textbackslash{}}" in text
+    assert r"\textbf{50\%\_a\&b\#\{1\}\textasciitilde{}\textasciicircum{}\textbar{}\textbackslash{}}" in text
     body = text.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
     columns = text.splitlines()[0].split("{")[-1].rstrip("}")
     assert all(line.replace(r"\&", "").count("&") == len(columns) - 1 for line in body)

@@ -169,7 +169,7 @@ def test_all_faults_at_once_each_with_its_line(read):
         (
             "vqg",
             "synpic1,a?",
-            "RUN-FIELDS synpic1: the line has no | (saw 'synpic1,a?'; write id|question|question…, without TAB or comma between",
+            "RUN-FIELDS synpic1: the line has no | (saw 'synpic1,a?'; write id|question|question…, without TAB",
         ),
         ("vqa", "synpic1| ", "RUN-EMPTY-ANSWER synpic1: the answer is blank (give an answer to every question)"),
         ("vqg", "synpic1||", "RUN-EMPTY-QUESTION synpic1: all questions are blank (ask something about every image)"),
