@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from baselines.core.tasks import TaskCard, get_task
 
 _ERROR, _INFO = Severity.ERROR, Severity.INFO
 EXAMPLES = 3  # findings of a code that the table shows
+MAX_ACCEPTED = 500_000  # findings in a file of accepted ones: about 100 MB
 
 
 def check(args: argparse.Namespace) -> int:
@@ -122,6 +123,8 @@ class Outcome:
         accepted: How many findings were accepted beforehand, by code.
         trivial: Metrics of the trivial run on each split with a truth; it predicts what is most frequent in training.
         distributions: Numbers to look at.
+        fingerprints: Those of all errors and warnings, also of those that ``findings`` counts and doesn't keep; of more than
+            ``MAX_ACCEPTED``, which can't be accepted, only the first.
     """
 
     data_set: DataSet
@@ -130,6 +133,7 @@ class Outcome:
     accepted: Mapping[str, int]
     trivial: Mapping[str, Mapping[str, float | None]]
     distributions: tuple[Distribution, ...]
+    fingerprints: Set[str] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -192,7 +196,9 @@ def check_data_set(
     collector.extend(_tell_trivial(data_set, trivial))
     own = checks.distributions(data_set) if checks.distributions else ()
     distributions = (*common_distributions(data_set, checks), *own)
-    return Outcome(data_set, collector.findings, codes, collector.accepted_counts, trivial, distributions)
+    return Outcome(
+        data_set, collector.findings, codes, collector.accepted_counts, trivial, distributions, collector.fingerprints
+    )
 
 
 class _Collector:
@@ -204,23 +210,47 @@ class _Collector:
         self.root, self.severities, self.ignore, self.accepted = root, severities, ignore, accepted
         self.findings = Findings()
         self.accepted_counts: Counter[str] = Counter()
-        self._seen: set[tuple[str, ...]] = set()
+        self.fingerprints: set[str] = set()
+        self._seen: set[bytes] = set()
 
-    def extend(self, findings: Iterable[Finding], *, as_specified: bool = False) -> None:
-        """Take findings; with ``as_specified`` those of a reader, which says how bad they are for it, not for a release."""
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Take findings."""
         for finding in findings:
-            if finding.code in self.ignore:
-                continue
-            key = (finding.code, finding.file, str(finding.line), finding.id, finding.value)
-            if key in self._seen:  # the readers of two splits may read one file
-                continue
-            self._seen.add(key)
-            if fingerprint(finding, self.root) in self.accepted:
-                self.accepted_counts[finding.code] += 1
-                continue
-            if as_specified and finding.code in self.severities:
-                finding = replace(finding, severity=self.severities[finding.code])  # noqa: PLW2901
-            self.findings.add(finding)
+            self.add(finding)
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding."""
+        if finding.code in self.ignore:
+            return
+        key = repr((finding.code, finding.file, finding.line, finding.id, finding.value))
+        digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
+        if digest in self._seen:  # the readers of two splits may read one file
+            return
+        self._seen.add(digest)
+        mark = fingerprint(finding, self.root)
+        if mark in self.accepted:
+            self.accepted_counts[finding.code] += 1
+            return
+        if finding.severity is not _INFO and len(self.fingerprints) <= MAX_ACCEPTED:
+            self.fingerprints.add(mark)
+        self.findings.add(finding)
+
+
+class _OfReader(Findings):
+    """Findings of a reader, passed on one by one: it keeps a part of them alone.
+
+    The reader says how bad they are for it; what they are passed on with is how bad they are for a release.
+    """
+
+    def __init__(self, collector: _Collector) -> None:
+        super().__init__()
+        self._collector = collector
+
+    def add(self, finding: Finding) -> None:
+        """Record a finding, and pass it on."""
+        super().add(finding)
+        severity = self._collector.severities.get(finding.code, finding.severity)
+        self._collector.add(replace(finding, severity=severity))
 
 
 def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks, collector: _Collector) -> dict[str, Any]:
@@ -229,7 +259,7 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
     splits: dict[str, Any] = {}
     missing: list[Finding] = []
     for name in checks.splits.get(card.id, ("train", "val", "test")):
-        findings = Findings()
+        findings = _OfReader(collector)
         try:
             splits[name] = records.read_split(root, card.id, name, findings)
         except InvalidInput as error:
@@ -239,7 +269,6 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
                 missing += found
             else:
                 findings.extend(found)
-        collector.extend(findings, as_specified=True)
     if not splits and missing:
         raise InvalidInput(Findings(dict.fromkeys(missing)))
     for finding in missing:
@@ -255,9 +284,7 @@ def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -
     if split is None:
         message = "the test split is not in the data root, so its truth can't be checked with it"
         raise invalid("DATA-FILE-MISSING", message, file=path, hint="put the test set where data/README.md says")
-    findings = Findings()
-    truth_set = card.module("records").read_truth(path, card.id, findings)
-    collector.extend(findings, as_specified=True)
+    truth_set = card.module("records").read_truth(path, card.id, _OfReader(collector))
     ids = {sample.id for sample in split.samples}
     for name in sorted(truth_set.truths.keys() - ids):
         collector.extend(
@@ -306,10 +333,20 @@ def fingerprint(finding: Finding, root: Path) -> str:
 
 
 def write_accepted(path: Path, outcome: Outcome, before: frozenset[str]) -> int:
-    """Write the errors and warnings of a check, and those accepted before, as accepted; return how many there are now."""
-    found = {fingerprint(finding, outcome.data_set.root) for finding in outcome.findings if finding.severity is not _INFO}
-    write_json_atomic(path, {"accepted": sorted(found | before)})
-    return len(found | before)
+    """Write the errors and warnings of a check, and those accepted before, as accepted; return how many there are now.
+
+    Raises:
+        InvalidInput: If they are more than ``MAX_ACCEPTED``: a part would be no help.
+    """
+    accepted = outcome.fingerprints | before
+    if len(accepted) > MAX_ACCEPTED:
+        what, hint = (
+            f"more than {MAX_ACCEPTED:,} findings are too many to accept",
+            "mend some, or switch codes off: --ignore CODE",
+        )
+        raise invalid("CHECK-ACCEPTED", what, file=path, hint=hint)
+    write_json_atomic(path, {"accepted": sorted(accepted)})
+    return len(accepted)
 
 
 def read_accepted(path: Path) -> frozenset[str]:

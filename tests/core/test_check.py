@@ -219,6 +219,38 @@ def test_what_is_ignored_or_accepted_does_not_count(wireframes, tmp_path, capsys
         (folder / "other.jpg").unlink(missing_ok=True)
 
 
+@pytest.fixture
+def many_faults(tmp_path):
+    """Return a data set in which 1,200 images have no record: more than are kept of a code."""
+    folder = tmp_path / "many" / "drawnui" / "wireframe_development_set"
+    (folder / "images").mkdir(parents=True)
+    data = picture(folder / "images" / "0.png", 0, (8, 8)).read_bytes()
+    for number in range(1, 1201):
+        (folder / "images" / f"{number}.png").write_bytes(data)
+    records = [{"file": "0.png", "width": 8, "height": 8, "annotations": []}]
+    (folder / "development_set.json").write_text(json.dumps(records))
+    return tmp_path / "many"
+
+
+def test_everything_is_counted_and_accepted_though_a_part_is_kept(many_faults, tmp_path, capsys):
+    report, accepted = tmp_path / "f.json", tmp_path / "accepted.json"
+    assert run("drawnui-wireframe", many_faults, "--json", report, "--write-accepted", accepted) == 1
+    found = json.loads(report.read_text())
+    assert found["codes"]["DATA-ID-NO-LABEL"]["count"] == 1200
+    assert sum(finding["code"] == "DATA-ID-NO-LABEL" for finding in found["findings"]) == 1000
+    assert len(json.loads(accepted.read_text())["accepted"]) == found["counts"]["error"] + found["counts"]["warning"] == 1200
+    assert run("drawnui-wireframe", many_faults, "--accept", accepted) == 0
+    assert "0 errors, 0 warnings" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_more_than_can_be_accepted_is_refused(many_faults, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checking, "MAX_ACCEPTED", 1100)
+    accepted = tmp_path / "accepted.json"
+    assert run("drawnui-wireframe", many_faults, "--write-accepted", accepted) == 1
+    assert "CHECK-ACCEPTED" in capsys.readouterr().err
+    assert not accepted.exists()
+
+
 def test_what_is_accepted_replaces_nothing_else(wireframes, tmp_path, capsys):
     truth = tmp_path / "truth.csv"
     truth.write_text("kept")

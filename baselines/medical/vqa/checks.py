@@ -175,9 +175,12 @@ def _reference_files(data_set: DataSet, archive: Archive) -> Iterator[Finding]:
         for name, truth in read_truth(path, data_set.card.id, Findings()).truths.items():
             written[name] = frozenset(map(_plain, truth.texts))
     for path in sorted(archive.folder.rglob("*.json")) if written else ():
-        if "reference" not in path.name.lower() or path.stat().st_size > MAX_JSON_BYTES:
+        if "reference" not in path.name.lower():
             continue
         try:
+            if path.stat().st_size > MAX_JSON_BYTES:
+                yield Finding("DATA-TOO-LARGE", _ERROR, "the references are too large to be right", str(path))
+                continue
             content = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             yield Finding("DATA-JSON", _ERROR, "the references can't be read", str(path), value=shorten(str(error)))

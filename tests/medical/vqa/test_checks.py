@@ -11,6 +11,7 @@ from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
 from baselines.core.findings import Severity
 from baselines.core.tasks import get_task
+from baselines.medical.vqa import checks as checking
 from baselines.medical.vqa.checks import CHECKS, PUBLISHED
 from baselines.medical.vqa.samples import ANSWERING_TEST, PARTS, VALIDATION, generate
 
@@ -197,6 +198,16 @@ def test_references_in_json_that_are_those_in_text_are_no_finding(root):
     rows = [{"image_id": name, "answers": [{"answer": text} for text in texts]} for name, *texts in rows]
     next(root.rglob("*mscoco*.json")).write_text(json.dumps({"annotations": rows}))
     assert "DATA-REFERENCE-DIFF" not in check(root).counts
+
+
+def test_references_that_cannot_be_read_are_told(root, monkeypatch):
+    monkeypatch.setattr(checking, "MAX_JSON_BYTES", 100)
+    folder = root / "medical" / "vqa" / ANSWERING_TEST
+    (folder / "references_lost.json").symlink_to("nowhere")
+    (folder / "references_broken.json").write_text("{")
+    (folder / "references_large.json").write_text("[" + " " * 100 + "]")
+    found = [(finding.code, finding.file.rpartition("_")[2]) for finding in check(root) if finding.file.endswith(".json")]
+    assert found == [("DATA-JSON", "broken.json"), ("DATA-TOO-LARGE", "large.json"), ("DATA-JSON", "lost.json")]
 
 
 def test_counts_are_those_of_the_readme(root):
