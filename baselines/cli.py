@@ -93,6 +93,8 @@ def _tasks(parser: argparse.ArgumentParser) -> None:
         ("--example-truth", "truth", "print a truth to that run and nothing else"),
     ):
         only.add_argument(flag, dest="example", action="store_const", const=what, help=text)
+    test = "hold the check values of all metrics against what this installation gives; exit 3 if one differs"
+    only.add_argument("--self-test", action="store_true", help=test)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:

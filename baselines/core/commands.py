@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import platform
 import shlex
 import sys
 import tempfile
 from pathlib import Path
+
+import numpy as np
 
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
@@ -19,17 +22,24 @@ from baselines.core.findings import Findings, InvalidInput, Severity, UsageError
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
 LISTED = 20  # findings of a run that `compare` prints
+SCORER_FAILED = 3  # as every bug of the project exits
 
 
 def tasks(args: argparse.Namespace) -> int:
-    """Print a table of all tasks, or the card of one, or one of its examples alone.
+    """Print a table of all tasks, or the card of one, or one of its examples alone; or run the scorer's self-test.
 
     Args:
-        args: ``task``: a task id, or ``None``; ``example``, ``run``, ``truth`` or ``None``.
+        args: ``task``: a task id, or ``None``; ``example``, ``run``, ``truth`` or ``None``; ``self_test``.
+
+    Returns:
+        0, or 3 if the self-test failed.
 
     Raises:
-        UsageError: If there is no such task, an example is asked for without a task, or the task has none.
+        UsageError: If there is no such task, an example is asked for without a task, or the task has none; or the self-test is
+            asked for with one.
     """
+    if args.self_test:
+        return _self_test(args.task)
     if args.task is None:
         if args.example:
             raise UsageError("an example is that of a task: name one")
@@ -45,6 +55,21 @@ def tasks(args: argparse.Namespace) -> int:
         for title, flag, what in (("a truth", "--example-truth", "truth"), ("a valid run", "--example", "run")):
             print(f"\n{title}, {named} ({flag} prints it alone):\n\n{_example(card, what).rstrip()}")
     return 0
+
+
+def _self_test(task: str | None) -> int:
+    """Print whether all check values hold, and those that don't."""
+    if task is not None:
+        raise UsageError("the self-test is that of all tasks: name none")
+    from baselines.core import self_test  # imported late: it imports all metrics, which no other verb does
+
+    values = list(self_test.check_values())
+    failed = [value for value in values if not value.holds]
+    for value in failed:
+        print(f"{value.name}: expected {value.expected!r}, got {value.seen!r}", file=sys.stderr)
+    versions = f"scorer {scorer.SCORER_VERSION}, NumPy {np.__version__}, Python {platform.python_version()}"
+    print(f"{len(values) - len(failed)} of {len(values)} check values hold ({versions})")
+    return SCORER_FAILED if failed else 0
 
 
 def _example(card: TaskCard, what: str) -> str:
