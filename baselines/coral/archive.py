@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from baselines.core.files import Report
 from baselines.core.findings import Findings
+from baselines.core.images import ImageHeader
 
 Kind = Literal["boxes", "polygons"]
 
@@ -29,7 +28,6 @@ JUNK = {".ds_store", "thumbs.db", "desktop.ini"}
 DRAWS = 64  # of places to hold out
 NEAR = 0.05  # of the share to hold out, which a draw has to come
 
-_EXIF_ORIENTATION = 0x0112
 _HEAD = 40  # lines that are looked at
 _TEST = re.compile(r"(?<![A-Za-z])(?i:test)|Test|(?<![A-Za-z])(?i:gt)(?![A-Za-z])")  # but not what is the latest
 _ANNOTATION = re.compile(r"\S+ +-?\d+ +\S+ +\S+((?: +-?\d+)+) *\r?\n?")
@@ -127,32 +125,6 @@ def kind_of(path: Path) -> Kind | None:
     return "boxes" if 2 * counts.count(4) > len(counts) else "polygons"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What an image file says of itself: width, height, and the EXIF orientation, 1 if upright."""
-
-    width: int
-    height: int
-    orientation: int
-
-
-def read_header(path: Path) -> Header:
-    """Read an image file's header.
-
-    Raises:
-        OSError: If it is no image.
-    """
-    with warnings.catch_warnings(action="ignore"):  # Pillow warns of corrupt EXIF data and of very large images
-        try:
-            with Image.open(path) as image:
-                exif = image.getexif() if "exif" in image.info else {}
-                return Header(*image.size, int(exif.get(_EXIF_ORIENTATION, 1)))
-        except OSError:
-            raise
-        except Exception as error:  # whatever a decoder stumbles over in a broken file
-            raise OSError(f"not a readable image: {error}") from error
-
-
 def place_of(name: str, folder: str) -> str:
     """Return the subset that an image belongs to: by the date in its id if that is known, else by its folder.
 
@@ -211,7 +183,7 @@ def _draw_places(groups: Mapping[str, Sequence[str]], goal: float, rng: np.rando
     return best[1]
 
 
-def report_sizes(headers: Iterable[Header], usual: tuple[int, int], report: Report) -> None:
+def report_sizes(headers: Iterable[ImageHeader], usual: tuple[int, int], report: Report) -> None:
     """Warn of images of another size than the campaign's, once for each size."""
     others = Counter((header.width, header.height) for header in headers if (header.width, header.height) != usual)
     for (width, height), count in sorted(others.items()):

@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.coral import records
-from baselines.coral.archive import read_header
 from baselines.coral.records import Sample, Split, Truth, TruthSet
 from baselines.coral.task import SUBSTRATES, DataConfig
 from baselines.core.config import Config
 from baselines.core.findings import invalid
+from baselines.core.images import read_header
 from baselines.core.paths import cache_dir
 from baselines.training.cache import Picture, PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from baselines.coral.archive import (
     Archive,
-    Header,
     Kind,
     find_files,
     hold_out,
     place_of,
-    read_header,
     report_sizes,
 )
 from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import SNIFFED_LENGTH, Report, Tally, read_text, show_id, sniff_separator, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
+from baselines.core.images import ImageHeader, read_header, report_rotation
 from baselines.core.runs import Code
 from baselines.core.sample_sets import is_sample
 
@@ -465,15 +464,15 @@ def _as_split(split: str, images: Mapping[str, Path], truths: Mapping[str, Truth
     return Split(split, samples, TruthSet(kept, KINDS[task]))
 
 
-def _empty_truths(names: Mapping[str, Path], headers: Mapping[str, Header], task: str) -> dict[str, Truth]:
+def _empty_truths(names: Mapping[str, Path], headers: Mapping[str, ImageHeader], task: str) -> dict[str, Truth]:
     empty = truths_of_ids(names, task).truths
     sizes = {name: headers[name.lower()] for name in names}
     return {name: replace(truth, width=sizes[name].width, height=sizes[name].height) for name, truth in empty.items()}
 
 
-def _read_headers(archive: Archive, findings: Findings) -> dict[str, Header]:
+def _read_headers(archive: Archive, findings: Findings) -> dict[str, ImageHeader]:
     """Return the headers of the images that can be read, and report what is odd about them."""
-    headers: dict[str, Header] = {}
+    headers: dict[str, ImageHeader] = {}
     for key, path in archive.images.items():
         report = Report(findings, str(path), "DATA")
         try:
@@ -482,16 +481,14 @@ def _read_headers(archive: Archive, findings: Findings) -> dict[str, Header]:
             hint = "fetch the image again, or remove it"
             report.error("FILE-UNREADABLE", str(error)[:80], id=path.stem, hint=hint)
             continue
-        if headers[key].orientation != 1:
-            what = "the image's EXIF data ask for a rotation, which is not done"
-            report.warning("IMAGE-EXIF", what, id=path.stem, value=f"orientation {headers[key].orientation}")
+        report_rotation(headers[key], report, id=path.stem)
     if not any(is_sample(folder, archive.folder) for folder in {path.parent for path in archive.images.values()}):
         report_sizes(headers.values(), IMAGE_SIZE, Report(findings, str(archive.folder), "DATA"))
     return headers
 
 
 def _read_truths(
-    archive: Archive, root: Path, task: str, headers: Mapping[str, Header], findings: Findings
+    archive: Archive, root: Path, task: str, headers: Mapping[str, ImageHeader], findings: Findings
 ) -> dict[str, Truth]:
     """Read the annotations of the images that are there."""
     kind = KINDS[task]

@@ -25,6 +25,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from baselines.core.files import Report
+
 MAX_FILE_BYTES = 512 * 2**20  # read as a whole, by several threads
 MAX_PIXELS = 89_478_485  # Pillow's own limit, behind which it suspects a decompression bomb
 EXIF_ORIENTATION = 0x0112
@@ -34,6 +36,48 @@ LINES_EVERY = 1000  # files between two lines of progress where the output is no
 
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What an image file says of itself: width and height in pixels as stored, and the EXIF orientation, 1 if upright."""
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read an image file's header alone; nothing is decoded.
+
+    Raises:
+        OSError: If the file is missing, or is no image.
+    """
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of corrupt EXIF data and of very large images
+        try:
+            with Image.open(path) as image:
+                return ImageHeader(*image.size, _orientation(image))
+        except OSError:
+            raise
+        except Exception as error:  # whatever a decoder stumbles over in a broken file
+            raise OSError(f"not a readable image: {error}") from error
+
+
+def report_rotation(header: ImageHeader, report: Report, *, id: str, line: int | None = None) -> None:  # noqa: A002  as findings call it
+    """Warn of an image whose EXIF data ask for a rotation: annotations are in the coordinates of the stored pixels."""
+    if header.orientation != 1:
+        what = "the image's EXIF data ask for a rotation, which is not done"
+        report.warning("IMAGE-EXIF", what, line=line, id=id, value=f"orientation {header.orientation}")
+
+
+def _orientation(image: Image.Image) -> int:
+    exif = image.getexif() if "exif" in image.info else {}  # without the test, a PNG would be decoded
+    return int(exif.get(EXIF_ORIENTATION, 1) or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +127,7 @@ def examine_image(path: Path) -> ImageFacts:
         try:
             with Image.open(path) as image:
                 known |= {"format": image.format or "", "mode": image.mode, "width": image.width, "height": image.height}
-                exif = image.getexif() if "exif" in image.info else {}
-                known["orientation"] = int(exif.get(EXIF_ORIENTATION, 1) or 1)
+                known["orientation"] = _orientation(image)
                 if image.width * image.height > MAX_PIXELS:
                     return ImageFacts(**known, problem="huge", detail=f"{image.width}×{image.height} pixels")
                 image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))

@@ -21,8 +21,8 @@ from torch.utils.data import Dataset
 
 from baselines.core.config import Config
 from baselines.core.findings import invalid
+from baselines.core.images import read_header
 from baselines.core.paths import cache_dir
-from baselines.drawnui import records
 from baselines.drawnui.records import Sample
 from baselines.drawnui.task import DataConfig
 from baselines.training.cache import Picture, PictureCache, cached_pictures, decode_rgb
@@ -85,7 +85,7 @@ def page_size(width: int, height: int, side: float) -> tuple[int, int]:
 
 def load_page(path: Path, side: float, mode: str) -> Picture:
     """Decode a page at the size that :func:`page_size` says and return it as ``(H, W, 1)`` ink or ``(H, W, 3)`` RGB, uint8."""
-    size = page_size(*records.image_size(path), side)
+    size = page_size(*read_header(path).size, side)
     picture = resized(decode_rgb(path, max(size)), size)
     return ink(picture) if mode == "ink" else picture
 
@@ -170,7 +170,7 @@ class Pages(Dataset[dict[str, Any]]):
         sample = self.samples[key.index if isinstance(key, Draw) else key]
         page = self.pictures[sample.id]
         truth = sample.truth
-        size = (truth.width, truth.height) if truth else records.image_size(sample.image)
+        size = (truth.width, truth.height) if truth else read_header(sample.image).size
         if not isinstance(key, Draw):
             page = resized(page, page_size(*size, self.config.page_side))
         scale = page.shape[1] / size[0], page.shape[0] / size[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from baselines.core.files import Report, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
+from baselines.core.images import read_header, report_rotation
 from baselines.core.metrics.detection import box_areas
 from baselines.core.tasks import get_task
 from baselines.drawnui.formats import (
@@ -30,7 +29,6 @@ from baselines.drawnui.formats import (
 )
 
 IMAGE_EXTENSIONS = {".jpg", ".jpeg", ".png"}
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +109,6 @@ class Split:
     name: str
     samples: tuple[Sample, ...]
     truth_set: TruthSet
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height of an image file in pixels, from its header alone, as stored (without EXIF rotation).
-
-    Raises:
-        OSError: If the file is missing, or is no image.
-    """
-    return _read_header(path)[0]
-
-
-def _read_header(path: Path) -> tuple[tuple[int, int], int]:
-    """Return an image's size and its EXIF orientation (1 is upright).
-
-    Raises:
-        OSError: If the file is missing, or is no image.
-    """
-    with warnings.catch_warnings(action="ignore"):  # Pillow warns of corrupt EXIF data and of very large images
-        try:
-            with Image.open(path) as image:
-                exif = image.getexif() if "exif" in image.info else {}  # without the test, a PNG would be decoded
-                return image.size, int(exif.get(_EXIF_ORIENTATION, 1))
-        except OSError:
-            raise
-        except Exception as error:  # whatever a decoder stumbles over in a broken file
-            raise OSError(f"not a readable image: {error}") from error
 
 
 # -------------------------------------------------------------------------------------------------------------- truths
@@ -253,13 +225,14 @@ def _true_image(entry: Entry, images: Mapping[str, Path], report: Report) -> tup
         if path.name != entry.id:
             report.warning("ID-CASE", f"the image's file is called {path.name}", line=entry.line, id=entry.id)
         try:
-            size, orientation = _read_header(path)
+            header = read_header(path)
         except OSError as error:
             hint = "the image is not used for training"
             report.warning("FILE-UNREADABLE", str(error)[:80], line=entry.line, id=entry.id, hint=hint)
         else:
-            _compare_with_header(entry, size, orientation, report)
-            return path, size
+            report_rotation(header, report, id=entry.id, line=entry.line)
+            _compare_sizes(entry, header.size, report)
+            return path, header.size
     elif images:
         hint = "the record is used for scoring, with its declared size, and not for training"
         report.warning("ID-NO-IMAGE", "the image is missing", line=entry.line, id=entry.id, hint=hint)
@@ -269,7 +242,7 @@ def _true_image(entry: Entry, images: Mapping[str, Path], report: Report) -> tup
     return None, entry.size
 
 
-def _compare_with_header(entry: Entry, size: tuple[int, int], orientation: int, report: Report) -> None:
+def _compare_sizes(entry: Entry, size: tuple[int, int], report: Report) -> None:
     if entry.size is not None and entry.size != size:
         report.warning(
             "IMAGE-SIZE",
@@ -279,9 +252,6 @@ def _compare_with_header(entry: Entry, size: tuple[int, int], orientation: int, 
             value="declared {}x{}, image {}x{}".format(*entry.size, *size),
             hint="the image's is used",
         )
-    if orientation != 1:
-        what = "the image's EXIF data ask for a rotation, which is not done"
-        report.warning("IMAGE-EXIF", what, line=entry.line, id=entry.id, value=f"orientation {orientation}")
 
 
 def _true_boxes(
@@ -504,15 +474,13 @@ def _read_test(root: Path, task: str, findings: Findings) -> Split:
     for name, path in images.items():
         report = Report(findings, str(path), "DATA")
         try:
-            size, orientation = _read_header(path)
+            header = read_header(path)
         except OSError as error:
             report.error("FILE-UNREADABLE", str(error)[:80], id=name, hint="fetch the image again: a run needs it")
             continue
-        if orientation != 1:
-            what = "the image's EXIF data ask for a rotation, which is not done"
-            report.warning("IMAGE-EXIF", what, id=name, value=f"orientation {orientation}")
+        report_rotation(header, report, id=name)
         samples.append(Sample(name, path, None))
-        truths[name] = Truth(name, *size, NO_BOXES, np.zeros(0, dtype=np.int64))
+        truths[name] = Truth(name, *header.size, NO_BOXES, np.zeros(0, dtype=np.int64))
     return Split("test", tuple(samples), TruthSet(truths, _development_classes(root, task)))
 
 

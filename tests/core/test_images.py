@@ -1,11 +1,14 @@
 """What is found out about image files, and remembered."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from baselines.core import images
-from baselines.core.images import examine_image, examine_images, hash_words, map_parallel, near_pairs
+from baselines.core.images import examine_image, examine_images, hash_words, map_parallel, near_pairs, read_header
 
 
 @pytest.fixture
@@ -54,6 +57,20 @@ def test_a_decompression_bomb_is_not_decoded(tmp_path, side):
     Image.new("1", (side, side)).save(path)
     assert path.stat().st_size < 100_000
     assert examine_image(path).problem == "huge"
+
+
+def test_a_header_of_absurd_size_is_refused(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 10**5, 10**5, 8, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "a.png").write_bytes(start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    with pytest.raises(OSError, match="exceeds limit"):
+        read_header(tmp_path / "a.png")
+
+
+def test_the_header_alone_gives_the_size(tmp_path):
+    Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    assert read_header(tmp_path / "a.png").size == (300, 200)
 
 
 def test_orientation_is_told_and_not_followed(photo):
