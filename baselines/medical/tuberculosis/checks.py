@@ -18,6 +18,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
 from baselines.core.files import show_id
@@ -25,6 +26,7 @@ from baselines.core.findings import Finding, Severity
 from baselines.core.images import FactStore, map_parallel
 from baselines.core.runs import Code
 from baselines.medical.tuberculosis.records import CODES, UUID_PREFIX, Sample, Split
+from baselines.medical.tuberculosis.slices import draw_slices
 from baselines.medical.tuberculosis.task import TYPES
 from baselines.medical.tuberculosis.volumes import LITRES, Header, UnreadableVolume, read_header, slabs
 
@@ -233,9 +235,9 @@ def _of_masks(sample: Sample, facts: dict[str, Any]) -> Iterator[Finding]:
     if len(sample.masks) < MASKS:
         value = ", ".join(path.parent.name for path in sample.masks) or "none"
         yield Finding("DATA-MASK-MISSING", _WARNING, "a scan with fewer than two masks", str(sample.ct), id=shown, value=value)
-    for path, mask in zip(sample.masks, found, strict=False):
+    for place, (path, mask) in enumerate(zip(sample.masks, found, strict=False)):
         for code, severity, message, value in _of_mask(mask, facts):
-            yield Finding(code, severity, message, str(path), id=shown, value=value)
+            yield Finding(code, severity, message, str(path), id=shown, value=value, objects=(place,))
     dice = facts.get("dice")
     if dice is not None and dice < LEAST_DICE:
         what = f"the two masks overlap by less than {LEAST_DICE:g}"
@@ -365,6 +367,10 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     )
 
 
+def _draw(_: Split, sample: Sample, marked: frozenset[int]) -> Image.Image | None:
+    return draw_slices(sample, marked) if sample.is_readable else None
+
+
 CHECKS = Checks(
     rules=(volumes, geometry, names, counts),
     splits={"tuberculosis": ("all", "test")},
@@ -372,6 +378,7 @@ CHECKS = Checks(
     class_names=lambda _: list(TYPES.values()),
     group=lambda sample: str(sample.patient),
     distributions=_distributions,
+    draw=_draw,
     codes={
         **CODES,
         "DATA-MASK-AFFINE": Code(_INFO, "a mask of another affine than its CT", "a mask without origin"),
