@@ -155,8 +155,8 @@ def _pictures(outcome: Outcome, album: Album) -> Markup:
     if not figures:
         return element("p", "No finding is about a single image that can be drawn.")
     note = (
-        f"At most {PICTURES_PER_CODE} images of a code, the worst codes first. Objects that a finding names are marked, in black "
-        "or by a thicker line."
+        f"At most {PICTURES_PER_CODE} images of a code, the worst codes first. Objects that a finding names are marked, in "
+        "black or by a thicker line."
     )
     return join(element("p", note), gallery(figures), album.note())
 
