@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
 from baselines.aware.profiles import Profile
-from baselines.aware.records import CODES, Sample, folder_of
+from baselines.aware.records import CODES, Sample, Split, folder_of
 from baselines.aware.task import SITUATIONS
+from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
@@ -35,6 +37,13 @@ SWAP_GAIN = 0.1  # in the sum of four correlations, from which another order of 
 SAME = 0.98  # correlation from which two situations are one column twice
 MAX_LISTED = 5
 MAX_EXAMPLE_BYTES = 2**24
+
+# The picture of a user.
+FRAMES, IN_ROW = 6, 3  # photos
+FRAME_SIDE = 208  # pixels
+FRAME_COLOUR = (244, 244, 244)
+MAX_BOXES = 40  # in a frame, the surest ones
+MAX_NAME = 24  # letters of a concept or a photo's id
 
 # Users per split (page `aware` of the specification, release of 2023).
 PUBLISHED = {"train": 600, "val": 200, "test": 200}
@@ -321,6 +330,25 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     )
 
 
+def _draw(_: Split, sample: Sample, __: frozenset[int]) -> Image.Image | None:
+    """Draw what was detected in a user's fullest photos: square frames with boxes, since nothing else is known of a photo."""
+    profile = sample.profile
+    fullest = np.argsort(-np.bincount(profile.places, minlength=len(profile.images)), kind="stable")[:FRAMES]
+    if not len(fullest):
+        return None
+    styles = {concept: pictures.style_of(number) for number, concept in enumerate(sorted(set(profile.concepts)), start=1)}
+    panels = []
+    for place in fullest.tolist():
+        (mine,) = np.nonzero(profile.places == place)
+        surest = mine[np.argsort(-profile.confidences[mine], kind="stable")][:MAX_BOXES].tolist()
+        names = [profile.concepts[index] for index in surest]
+        frame = Image.new("RGB", (FRAME_SIDE, FRAME_SIDE), FRAME_COLOUR)
+        boxes = profile.boxes[surest] * (FRAME_SIDE - 1)
+        drawn = pictures.draw_boxes(frame, boxes, [styles[name] for name in names], [name[:MAX_NAME] for name in names], line=1)
+        panels.append((show_id(profile.images[place])[:MAX_NAME], drawn))
+    return pictures.below([pictures.beside(panels[start : start + IN_ROW]) for start in range(0, len(panels), IN_ROW)])
+
+
 CHECKS = Checks(
     rules=(
         shared_photos,
@@ -336,6 +364,7 @@ CHECKS = Checks(
     ),
     graded=frozenset({"DATA-NUMBER"}),  # strings are the native form of some files
     distributions=_distributions,
+    draw=_draw,
     codes={
         **CODES,
         "DATA-BOX-LARGE": Code(_INFO, f"boxes that cover over {LARGE_BOX:.0%} of their photo", "13 % of those of 2023"),

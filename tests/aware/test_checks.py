@@ -3,15 +3,20 @@
 import functools
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from baselines.aware.checks import CHECKS
+from baselines.aware.checks import CHECKS, FRAME_SIDE
+from baselines.aware.profiles import Profile
+from baselines.aware.records import Sample
 from baselines.aware.samples import generate
 from baselines.cli import main
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
 from baselines.core.findings import Severity
+from baselines.core.pictures import style_of
 from baselines.core.tasks import get_task
 
 
@@ -228,3 +233,34 @@ def test_distributions_count_what_is_there(clean_root):
     assert sum(shown["ratings for acc"].series["train"]) == sum(shown["photos per user"].series["train"]) == 45
     assert shown["correlation of situations"].labels[0] == "acc–bank"
     assert 0.4 < shown["correlation of situations"].series["train"][0] < 0.95
+
+
+@pytest.fixture
+def user():
+    """A user with a photo of two concepts, one of a third, and one of nothing."""
+    boxes = np.array([[0.1, 0.1, 0.5, 0.5], [0.2, 0.6, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]])
+    profile = Profile(("p1", "p2", "p3"), ("cat", "dog", "x" * 300), np.array([0, 0, 1]), np.array([0.9, 0.8, 0.7]), boxes)
+    return Sample("u1", profile, None)
+
+
+def test_a_user_is_drawn_as_frames_with_the_boxes_of_the_detector(user):
+    picture = np.asarray(CHECKS.draw(None, user, frozenset()))
+    for number in (1, 2, 3):
+        assert (picture == style_of(number).colour).all(axis=-1).any()
+    assert not (picture == style_of(4).colour).all(axis=-1).any()
+    assert picture.shape[1] >= 3 * FRAME_SIDE
+
+
+def test_a_user_of_many_photos_is_drawn_in_a_picture_of_a_bounded_size(user):
+    photos, count = 500, 20_000
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.random((count, 2, 2)), axis=1).reshape(count, 4)
+    places = np.sort(rng.integers(0, photos, count))
+    profile = Profile(tuple(map(str, range(photos))), ("cat",) * count, places, rng.random(count), corners)
+    picture = CHECKS.draw(None, replace(user, profile=profile), frozenset())
+    assert picture.width < 4 * FRAME_SIDE
+    assert picture.height < 3 * FRAME_SIDE
+
+
+def test_a_user_without_photos_is_not_drawn(user):
+    assert CHECKS.draw(None, replace(user, profile=Profile.empty()), frozenset()) is None
