@@ -27,7 +27,7 @@ from baselines.core.runs import Code
 from baselines.core.tasks import TaskCard, get_task
 
 _ERROR, _INFO = Severity.ERROR, Severity.INFO
-EXAMPLES = 3  # findings of a code that the table shows
+EXAMPLES = 10  # findings of a code that the table shows
 MAX_ACCEPTED = 500_000  # findings in a file of accepted ones: about 100 MB
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from baselines.core import pictures
 from baselines.core.charts import bars
-from baselines.core.check import EXAMPLES, Outcome
+from baselines.core.check import Outcome
 from baselines.core.findings import Finding, Severity, worst_severity
 from baselines.core.page import (
     PICTURE_BYTES,
@@ -37,6 +37,7 @@ from baselines.core.page import (
 )
 from baselines.core.report import format_number
 
+EXAMPLES = 3  # findings of a code in the overview
 LISTED_PER_CODE = 200  # findings of a code in the table
 PICTURES_PER_CODE = 4
 PICTURES = 48

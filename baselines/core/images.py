@@ -31,6 +31,7 @@ MAX_FILE_BYTES = 512 * 2**20  # read as a whole, by several threads
 MAX_PIXELS = 89_478_485  # Pillow's own limit, behind which it suspects a decompression bomb
 EXIF_ORIENTATION = 0x0112
 HASH_SIDE = 16  # of the difference hash; its square is the number of bits
+MAX_PARTNERS = 50  # images that one is told to look like: 10,000 that are all alike are 50 million pairs
 DECODED_SIDE = 256  # least shorter side to decode a JPEG file at; hashes and spread need no more
 LINES_EVERY = 1000  # files between two lines of progress where the output is no terminal
 
@@ -157,7 +158,7 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def near_pairs(hashes: NDArray[np.uint64], distance: int, block: int = 512) -> NDArray[np.int64]:
+def near_pairs(hashes: NDArray[np.uint64], distance: int, block: int = 512, most: int = MAX_PARTNERS) -> NDArray[np.int64]:
     """Return the pairs of hashes that differ in few bits.
 
     All pairs are compared, in blocks: 10,000 hashes of 256 bits take about a second, and time grows with the square.
@@ -166,6 +167,8 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int, block: int = 512) -> N
         hashes: ``(N, W) uint64``, a hash of 64·W bits a row.
         distance: Most bits that may differ.
         block: Rows compared at a time; memory is ``block × N × W × 8`` bytes.
+        most: Pairs of a hash with those behind it, the nearest in order. Of many that are all alike, each still is in a pair
+            with the next one, and there are no more than ``N × most`` pairs.
 
     Returns:
         ``(P, 2) int64``, indices ``i < j``, ascending.
@@ -181,7 +184,9 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int, block: int = 512) -> N
             differing += np.bitwise_count(rows[:, None, word] ^ hashes[None, start:, word])
         first, second = np.nonzero(differing <= distance)
         later = second > first
-        found.append(np.stack([first[later], second[later]], axis=1) + start)
+        pairs = np.stack([first[later], second[later]], axis=1)
+        rank = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0])
+        found.append(pairs[rank < most] + start)
     return np.concatenate(found)
 
 

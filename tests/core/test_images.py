@@ -109,6 +109,11 @@ def test_near_pairs_are_those_of_a_loop():
     assert near_pairs(np.zeros((0, 4), np.uint64), 3).tolist() == []
 
 
+def test_of_many_that_are_alike_each_is_paired_with_the_next_ones():
+    pairs = near_pairs(np.zeros((40, 4), np.uint64), 24, block=16, most=3).tolist()
+    assert pairs == [[first, second] for first in range(40) for second in range(first + 1, min(first + 4, 40))]
+
+
 def test_what_was_examined_is_remembered(photo, tmp_path, monkeypatch):
     store = tmp_path / "facts.jsonl"
     first = examine_images([photo], store, workers=1)
