@@ -8,11 +8,12 @@ last checkpoint. The study is a journal, a file that only grows and that many pr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,7 +33,7 @@ from baselines.core.report import cells_table, format_number, make_console, show
 from baselines.core.tasks import get_task
 from baselines.training.callbacks import PrunedRun
 from baselines.training.compose import compose
-from baselines.training.loop import LOCK, run
+from baselines.training.loop import run
 from baselines.training.module import BaselineModule, mix_seed
 
 FOLDER = "folder"  # attribute of a trial: its run folder
@@ -58,10 +59,11 @@ def search(args: argparse.Namespace) -> int:
     config = compose([*fixed, *_first(space)])
     path = args.study or Path(config.runs_dir) / config.task / config.experiment / "study.journal"
     study = open_study(path, config, prune=args.prune)
-    _take_up_abandoned(study)
-    while _count(study) < args.trials:
-        trial = study.ask(dict(space))
-        _carry_out(study, trial, [*fixed, *(f"{name}={value}" for name, value in trial.params.items())], prune=args.prune)
+    with path.with_name(f"{path.name}.running").open("ab") as file:
+        locks = TrialLocks(file)
+        while trial := _next_trial(study, space, args.trials, locks):
+            _carry_out(study, trial, [*fixed, *(f"{name}={value}" for name, value in trial.params.items())], prune=args.prune)
+            locks.release(trial.number)
     return _report(study, path)
 
 
@@ -160,25 +162,60 @@ def _count(study: optuna.Study) -> int:
     return sum(trial.state not in left_out for trial in study.get_trials(deepcopy=False))
 
 
-def _take_up_abandoned(study: optuna.Study) -> None:
-    """Ask again for the trials of processes that were killed; their run folders then go on from their last checkpoints."""
+class TrialLocks:
+    """Locks on the bytes of one file, which the operating system releases however a process ends, on any machine.
+
+    Byte 0 is held while a trial is handed out, byte n + 1 while trial n is carried out.
+
+    Args:
+        file: Open for writing, and by nothing else in this process: closing it anywhere would release all.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    @contextlib.contextmanager
+    def handing_out(self) -> Iterator[None]:
+        """Let no other process hand out a trial meanwhile."""
+        fcntl.lockf(self.file, fcntl.LOCK_EX, 1, 0)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self.file, fcntl.LOCK_UN, 1, 0)
+
+    def take(self, trial: int) -> bool:
+        """Hold a trial, or return False if another process does."""
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, trial + 1)
+        except (BlockingIOError, PermissionError):  # which of them is up to the file system
+            return False
+        return True
+
+    def release(self, trial: int) -> None:
+        """Let go of a trial that has been told."""
+        fcntl.lockf(self.file, fcntl.LOCK_UN, 1, trial + 1)
+
+
+def _next_trial(
+    study: optuna.Study, space: Mapping[str, BaseDistribution], trials: int, locks: TrialLocks
+) -> optuna.Trial | None:
+    """Hand out a trial to this process, first those of processes that were killed; ``None`` if there are enough."""
+    with locks.handing_out():
+        _ask_again_for_abandoned(study, locks)
+        if _count(study) >= trials:
+            return None
+        trial = study.ask(dict(space))
+        locks.take(trial.number)
+        return trial
+
+
+def _ask_again_for_abandoned(study: optuna.Study, locks: TrialLocks) -> None:
+    """Queue the trials of processes that were killed; their run folders then go on from their last checkpoints."""
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        folder = trial.user_attrs.get(FOLDER)
-        if folder and not _is_locked(Path(folder) / LOCK):
+        if locks.take(trial.number):
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params, skip_if_exists=False)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process, on any machine that shares the file system, is at work in a run folder."""
-    try:
-        with path.open("r+") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+            locks.release(trial.number)
 
 
 def _carry_out(study: optuna.Study, trial: optuna.Trial, overrides: Sequence[str], *, prune: bool) -> None:

@@ -1,5 +1,7 @@
 """Searches: the space, trials that are runs, studies that go on, pruning."""
 
+import subprocess
+import sys
 from argparse import Namespace
 
 import optuna
@@ -73,14 +75,37 @@ def test_trials_are_runs_and_the_study_goes_on(toy_search, capsys):
     assert len({trial.params["optimizer.lr"] for trial in study.trials}) == 4
 
 
-def test_a_trial_whose_process_was_killed_is_taken_up_again(toy_search, tmp_path):
+def test_a_trial_whose_process_was_killed_is_taken_up_again(toy_search):
     _, study = toy_search("model.width=4,8,16", trials=1)
-    killed = study.ask({"model.width": CategoricalDistribution((4, 8, 16))})
-    killed.set_user_attr("folder", str(tmp_path / "nobody is here"))
+    study.ask({"model.width": CategoricalDistribution((4, 8, 16))})  # by a process that is gone
     _, study = toy_search("model.width=4,8,16", trials=2)
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "FAIL", "COMPLETE"]
     assert study.trials[2].params == study.trials[1].params
+
+
+HOLD = """
+import sys
+from baselines.training.search import TrialLocks
+locks = TrialLocks(open(sys.argv[1], "ab"))
+print(locks.take(1), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_trial_of_a_process_at_work_is_left_to_it(toy_search, tmp_path):
+    _, study = toy_search("model.width=4,8,16", trials=1)
+    study.ask({"model.width": CategoricalDistribution((4, 8, 16))})
+    command = [sys.executable, "-c", HOLD, tmp_path / "study.journal.running"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "True\n"
+        with (tmp_path / "study.journal.running").open("ab") as file:
+            assert not search.TrialLocks(file).take(1)
+        _, study = toy_search("model.width=4,8,16", trials=3)
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING", "COMPLETE"]
+        worker.kill()
+    _, study = toy_search("model.width=4,8,16", trials=3)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_processes_that_start_together_try_different_values(toy_config, tmp_path):
