@@ -109,7 +109,12 @@ def check_resources(jobs: Sequence[Job], launcher: DictConfig) -> None:
 
 
 def launch(jobs: Sequence[Job], launcher: Any) -> None:
-    """Launch the jobs that are not finished, and wait for them."""
+    """Launch the jobs that are not finished, and wait for them.
+
+    Raises:
+        InvalidInput: If the launcher can't give a job what it asks for.
+        UsageError: If the launcher isn't installed.
+    """
     outcome.reset()
     outcome.jobs = jobs
     left = [job for job in jobs if job.config.overwrite or state_of(job.folder) != "finished"]
@@ -117,6 +122,8 @@ def launch(jobs: Sequence[Job], launcher: Any) -> None:
         return
     try:
         launcher.launch([list(job.overrides) for job in left], initial_job_idx=0)
+    except (InvalidInput, UsageError):
+        raise
     except Exception as error:  # noqa: BLE001  a job that was killed; the folders say what became of the others
         outcome.trouble = f"{type(error).__name__}: {str(error).strip()}"
 

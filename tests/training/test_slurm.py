@@ -1,5 +1,6 @@
 """Sweeps on a real Slurm of one node: queue, failure, preemption, time limit, a drained node."""
 
+import contextlib
 import json
 import os
 import platform
@@ -50,7 +51,7 @@ def start(folder, points, *overrides):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=900)
     return process.returncode, out, err
 
 
@@ -64,7 +65,7 @@ def run_file(folder):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (value := condition()):
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.1)
@@ -127,40 +128,40 @@ def test_a_preempted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, un
 
 
 def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp_path):
-    # Slurm counts in minutes and looks every half of one, and the signal comes nearly a minute ahead of the limit: a run of
-    # over half a minute gets it, and this one takes three times that.
+    # The limit is lifted until the job is at work and again once it is requeued, so that no machine is too slow for this test.
+    # Slurm looks every half minute and sends the signal up to half a minute early: with this delay at its next look.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
     longer = ("trainer.max_steps=20000", "trainer.validate_every=10000", "trainer.checkpoint_seconds=0.5")
-    sweep = start(tmp_path, points, *longer, *limit)
-    ((job,),) = wait_for(lambda: queue("%A"))
-    code, deadline = None, time.monotonic() + 400
-    while code is None:
-        assert time.monotonic() < deadline, "it never ended"
-        if [job, "PENDING"] in queue("%A", "%T") and any(status["attempt"] for status in statuses(tmp_path)):
-            control("update", f"jobid={job}", "starttime=now")
-        try:
-            code, _, err = finish_within(sweep, 1)
-        except subprocess.TimeoutExpired:
-            continue
+    with drained_node():
+        sweep = start(tmp_path, points, *longer, *limit)
+        ((job,),) = wait_for(lambda: queue("%A"))
+        control("update", f"jobid={job}", "timelimit=60")
+    wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
+    control("update", f"jobid={job}", "timelimit=1")
+    wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
+    control("update", f"jobid={job}", "timelimit=60", "starttime=now")
+    code, _, err = finish(sweep)
     assert code == 0, err
     (status,) = statuses(tmp_path)
-    assert (status["state"], status["attempt"] >= 2) == ("finished", True)
+    assert (status["state"], status["attempt"]) == ("finished", 2)
 
 
-def finish_within(process, seconds):
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out, err
-
-
-def test_a_drained_node_holds_the_job_until_it_is_resumed(slurm, points, tmp_path):
+@contextlib.contextmanager
+def drained_node():
+    """Let no job start meanwhile."""
     node = f"nodename={platform.node().partition('.')[0]}"
     control("update", node, "state=drain", "reason=test")
     try:
+        yield
+    finally:
+        control("update", node, "state=resume")
+
+
+def test_a_drained_node_holds_the_job_until_it_is_resumed(slurm, points, tmp_path):
+    with drained_node():
         sweep = start(tmp_path, points, "trainer.max_steps=8")
         wait_for(lambda: queue("%T") == [["PENDING"]])
         assert not statuses(tmp_path)
-    finally:
-        control("update", node, "state=resume")
     assert finish(sweep)[0] == 0
     assert statuses(tmp_path)[0]["state"] == "finished"
 
