@@ -23,7 +23,7 @@ from baselines.coral.records import CODES, Sample, Split, Truth, read_split
 from baselines.coral.shapes import are_repeated
 from baselines.coral.task import SUBSTRATES
 from baselines.core import pictures
-from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
+from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, row_blocks, tally
 from baselines.core.files import read_text, show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity
 from baselines.core.images import FactStore, map_parallel
@@ -34,6 +34,7 @@ from baselines.core.runs import Code
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 NEAR_IOU = 0.95  # from which two boxes of a substrate may be one object annotated twice
+INSIDE = 0.9  # share of an outline's corners in another from which it lies in it; some may be on the edge of both
 EXTREME_ASPECT = 25.0  # of the longer to the shorter side
 CLIPPED = 1.0  # pixels by which boxes and outlines may differ, since each is clipped to its own edge of the image
 MAX_TOLD = 10  # findings of a kind in an image
@@ -74,13 +75,67 @@ def same_place(data_set: DataSet) -> Iterator[Finding]:
             hint = "decide which of the two it is"
             marks = (index,)
             yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, file, id=sample.id, value=value, hint=hint, objects=marks)
-        boxes = truth.shapes.boxes()
-        iou = np.triu(box_iou(boxes, boxes), k=1)
-        near = (labels[:, None] == labels) & (iou > NEAR_IOU) & ~are_repeated(truth.shapes, labels)
-        for first, second in islice(np.argwhere(near).tolist(), MAX_TOLD):
-            value = f"{_described(truth, first)} and {_described(truth, second)}, IoU {iou[first, second]:.3f}"
+        for first, second, iou in islice(_near(truth), MAX_TOLD):
+            value = f"{_described(truth, first)} and {_described(truth, second)}, IoU {iou:.3f}"
             what, hint, both = "two objects of a substrate cover nearly the same box", "look at them", (first, second)
             yield Finding("DATA-NEAR-OBJECT", _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
+
+
+def _near(truth: Truth) -> Iterator[tuple[int, int, float]]:
+    """Yield two objects of a substrate with nearly the same box, and their IoU."""
+    boxes, labels, is_repeated = truth.shapes.boxes(), truth.labels, are_repeated(truth.shapes, truth.labels)
+    for rows in row_blocks(len(boxes)):
+        iou = box_iou(boxes[rows], boxes)
+        is_later = np.arange(len(boxes)) > rows[:, None]
+        near = is_later & (labels[rows, None] == labels) & (iou > NEAR_IOU) & ~is_repeated
+        yield from ((int(rows[row]), second, float(iou[row, second])) for row, second in np.argwhere(near).tolist())
+
+
+def nested(data_set: DataSet) -> Iterator[Finding]:
+    """Tell outlines that lie in another of their substrate: filled together, they cut a hole into it."""
+    if data_set.card.id != "coral-parsing":
+        return  # boxes of neighbours often lie in each other
+    for _, sample, truth in _labelled(data_set):
+        for inner, outer in islice(_nested(truth), MAX_TOLD):
+            value, file = f"{_described(truth, inner)} in {_described(truth, outer)}", str(sample.image)
+            what, hint, both = (
+                "an object lies in another of its substrate",
+                "is one of them a hole, or annotated twice?",
+                (inner, outer),
+            )
+            yield Finding("DATA-BOX-NESTED", _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
+
+
+def _nested(truth: Truth) -> Iterator[tuple[int, int]]:
+    """Yield objects all of whose corners, but for those on its edge, lie in another of the substrate."""
+    boxes, labels, is_repeated = truth.shapes.boxes(), truth.labels, are_repeated(truth.shapes, truth.labels)
+    for rows in row_blocks(len(boxes)):
+        is_in = (boxes[rows, None, :2] >= boxes[:, :2]).all(axis=-1) & (boxes[rows, None, 2:] <= boxes[:, 2:]).all(axis=-1)
+        is_other = rows[:, None] != np.arange(len(boxes))
+        fits = is_in & is_other & (labels[rows, None] == labels) & ~is_repeated[rows, None] & ~is_repeated
+        for row, outer in np.argwhere(fits).tolist():
+            inner = int(rows[row])
+            if share_inside(truth.shapes[inner], truth.shapes[outer]) >= INSIDE:
+                yield inner, outer
+
+
+def share_inside(points: NDArray[Any], ring: NDArray[Any]) -> float:
+    """Return which share of some points lies within a ring, by the even-odd rule; of those on its edge some do.
+
+    Args:
+        points: ``(N, 2)`` x and y.
+        ring: ``(K, 2)``, the corners of a closed line.
+
+    >>> square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]])
+    >>> share_inside(np.array([[1, 1], [2, 3], [5, 1], [-1, 2]]), square)
+    0.5
+    """
+    inside = np.zeros(len(points), bool)
+    x, y = points.T.astype(np.float64)
+    for (x0, y0), (x1, y1) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return float(inside.mean())
 
 
 def _described(truth: Truth, index: int) -> str:
@@ -322,7 +377,7 @@ def _draw(split: Split, sample: Sample, marked: frozenset[int]) -> Image.Image:
 
 
 CHECKS = Checks(
-    rules=(same_place, odd_shapes, overlaps, boxes_and_polygons, turned_images, names, counts),
+    rules=(same_place, nested, odd_shapes, overlaps, boxes_and_polygons, turned_images, names, counts),
     graded=frozenset({"DATA-BOX-ORDER"}),  # a flipped y is a warning
     splits={"coral-annotation": ("all", "test"), "coral-parsing": ("all", "test")},
     classes=_classes,
@@ -333,6 +388,7 @@ CHECKS = Checks(
     codes={
         **CODES,
         "DATA-BOX-ASPECT": Code(_INFO, "an object far longer than wide", "900×20 pixels"),
+        "DATA-BOX-NESTED": Code(_INFO, "an outline that lies in another of its substrate", "a hole, or one object twice"),
         "DATA-BOX-POLYGON-MISMATCH": Code(
             _ERROR, "boxes and polygons differ in objects, substrate or extremes", "a box that was moved"
         ),

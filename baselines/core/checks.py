@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core.findings import Finding, Severity
@@ -119,6 +121,15 @@ class Checks:
     group: Callable[[Any], str] | None = None
     distributions: Callable[[DataSet], Sequence[Distribution]] | None = None
     draw: Callable[[Any, Any, frozenset[int]], Image.Image | None] | None = None
+
+
+def row_blocks(count: int, size: int = 256) -> Iterator[NDArray[np.int64]]:
+    """Yield the indices of ``count`` rows in blocks, so that all can be compared with all in bounded memory.
+
+    >>> [block.tolist() for block in row_blocks(5, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    yield from (np.arange(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def compare_counts(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core import pictures
-from baselines.core.checks import Checks, DataSet, Distribution, histogram
+from baselines.core.checks import Checks, DataSet, Distribution, histogram, row_blocks
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.images import map_parallel
@@ -73,20 +73,18 @@ def empty_records(data_set: DataSet) -> Iterator[Finding]:
 def duplicate_objects(data_set: DataSet) -> Iterator[Finding]:
     """Tell boxes of one class that cover the same element."""
     for _, sample, truth in _labelled(data_set):
-        iou = np.triu(box_iou(truth.boxes, truth.boxes), k=1)
-        same = (truth.labels[:, None] == truth.labels) & (iou > NEAR_IOU)
-        for first, second in islice(np.argwhere(same).tolist(), MAX_TOLD):
-            value = f"boxes {first} and {second}, IoU {iou[first, second]:.3f}"
-            what = "two boxes of one class cover the same element"
-            yield Finding(
-                "DATA-DUPLICATE-OBJECT",
-                _WARNING,
-                what,
-                str(sample.image),
-                id=sample.id,
-                value=value,
-                objects=(first, second),
-            )
+        for first, second, iou in islice(_duplicates(truth), MAX_TOLD):
+            value = f"boxes {first} and {second}, IoU {iou:.3f}"
+            what, file, both = "two boxes of one class cover the same element", str(sample.image), (first, second)
+            yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, file, id=sample.id, value=value, objects=both)
+
+
+def _duplicates(truth: Truth) -> Iterator[tuple[int, int, float]]:
+    for rows in row_blocks(len(truth.boxes)):
+        iou = box_iou(truth.boxes[rows], truth.boxes)
+        is_later = np.arange(len(truth.boxes)) > rows[:, None]
+        same = is_later & (truth.labels[rows, None] == truth.labels) & (iou > NEAR_IOU)
+        yield from ((int(rows[row]), second, float(iou[row, second])) for row, second in np.argwhere(same).tolist())
 
 
 def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
@@ -105,31 +103,40 @@ def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
 
 def nested_boxes(data_set: DataSet) -> Iterator[Finding]:
     """Tell boxes inside others that hold nothing of their kind, and those that the border of a container cuts."""
+    known = set(data_set.card.classes.values())
     for split, sample, truth in _labelled(data_set):
         classes = data_set.splits[split].truth_set.classes
         names = [classes[label] for label in truth.labels.tolist()]
-        for inner, outer, code, what in islice(_odd_pairs(truth, names, set(data_set.card.classes.values())), MAX_TOLD):
-            share = float(_shares(truth.boxes[[inner]], truth.boxes[[outer]])[0, 0])
+        for inner, outer, share, code, what in islice(_odd_pairs(truth.boxes, names, known), MAX_TOLD):
             value = f"box {inner} {names[inner]}, {share:.0%} of it in box {outer} {names[outer]}"
             file, both, hint = str(sample.image), (inner, outer), "look at both"
             yield Finding(code, _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
 
 
-def _odd_pairs(truth: Truth, names: Sequence[str], known: Set[str]) -> Iterator[tuple[int, int, str, str]]:
-    """Yield pairs of an inner and an outer box, with what is odd about them; what classes of other names hold is not known."""
-    shares, iou = _shares(truth.boxes, truth.boxes), box_iou(truth.boxes, truth.boxes)
-    areas = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(axis=1)
-    is_larger = (areas > areas[:, None]) | ((areas == areas[:, None]) & np.triu(np.ones_like(iou, bool), k=1))
-    for inner, outer in np.argwhere(is_larger & (shares > CUT)).tolist():
-        one, other = names[inner], names[outer]
-        holds = other in HOLDERS or other not in known
-        if shares[inner, outer] < INSIDE:
-            if other == "container" and shares[inner, outer] < 1 - CUT:
-                yield inner, outer, "DATA-BOX-CROSSING", "a box sticks out of a container"
-        elif one == other and NESTED_IOU * holds < iou[inner, outer] <= NEAR_IOU:
-            yield inner, outer, "DATA-BOX-NESTED", "a box is inside another of its class"
-        elif one == "container" and not holds:
-            yield inner, outer, "DATA-BOX-NESTED", "a container is inside an element that holds none"
+def _odd_pairs(boxes: NDArray[np.float64], names: Sequence[str], known: Set[str]) -> Iterator[tuple[int, int, float, str, str]]:
+    """Yield an inner and an outer box, which share of the inner one is inside, and the code and the text of what is odd.
+
+    Args:
+        boxes: ``(N, 4)`` xyxy.
+        names: Their classes.
+        known: The names of which it is known what elements hold; others may hold anything.
+    """
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    for rows in row_blocks(len(boxes)):
+        shares, iou = _shares(boxes[rows], boxes), box_iou(boxes[rows], boxes)
+        is_later = np.arange(len(boxes)) > rows[:, None]
+        is_larger = (areas > areas[rows, None]) | ((areas == areas[rows, None]) & is_later)
+        for row, outer in np.argwhere(is_larger & (shares > CUT)).tolist():
+            inner, share = int(rows[row]), float(shares[row, outer])
+            one, other = names[inner], names[outer]
+            holds = other in HOLDERS or other not in known
+            if share < INSIDE:
+                if other == "container" and share < 1 - CUT:
+                    yield inner, outer, share, "DATA-BOX-CROSSING", "a box sticks out of a container"
+            elif one == other and NESTED_IOU * holds < iou[row, outer] <= NEAR_IOU:
+                yield inner, outer, share, "DATA-BOX-NESTED", "a box is inside another of its class"
+            elif one == "container" and not holds:
+                yield inner, outer, share, "DATA-BOX-NESTED", "a container is inside an element that holds none"
 
 
 def _shares(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

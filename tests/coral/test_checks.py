@@ -96,6 +96,18 @@ def nearly_copied(lines):
     lines.append(" ".join([IMAGES[0][1], "5", name, "1", *points[:-2], str(int(points[-2]) + 1), points[-1]]))
 
 
+def within(substrate=""):
+    """Return what puts a smaller colony into the first one, of its substrate or of another."""
+
+    def change(lines):
+        _, _, name, _, *numbers = lines[0].split()
+        ring = np.array(numbers, float).reshape(-1, 2)
+        small = (ring.mean(axis=0) + 0.4 * (ring - ring.mean(axis=0))).astype(int)
+        lines.append(" ".join([IMAGES[0][1], "5", substrate or name, "1", *map(str, small.ravel())]))
+
+    return alone(change)
+
+
 def as_sizes(lines):
     for number, line in enumerate(lines):
         *head, x0, y0, x1, y1 = line.split()
@@ -133,6 +145,7 @@ def move_test_image(root):
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 PLANTED = {
     "DATA-BOX-ASPECT": (add("20 280 320 280 320 287 20 287"), INFO),
+    "DATA-BOX-NESTED": (within(), INFO),
     "DATA-BOX-ORDER": (edit(as_sizes, BOXES), ERROR),
     "DATA-BOX-POLYGON-MISMATCH": (edit(replace_first(r"\d+$", "250"), BOXES), ERROR),
     "DATA-BOX-ZERO": (add("5 5 90 5 50 5"), ERROR),
@@ -194,6 +207,18 @@ def test_y_flipped_is_a_warning(root):
 def test_another_substrate_at_the_same_place_is_told_apart(root):
     copied(SUBSTRATES[7])(root)
     assert ["another substrate" in each.message for each in check(root) if each.code == "DATA-DUPLICATE-OBJECT"] == [True]
+
+
+def test_an_object_of_another_substrate_may_lie_in_an_object(root):
+    within(SUBSTRATES[7])(root)
+    assert "DATA-BOX-NESTED" not in check(root).counts
+
+
+def test_an_object_beside_a_bent_one_is_not_in_it_though_its_box_is():
+    bent = np.array([[0, 0], [90, 0], [90, 90], [80, 90], [80, 10], [0, 10]])
+    beside = np.array([[20, 30], [40, 30], [40, 60]])
+    assert checks.share_inside(beside, bent) == 0
+    assert checks.share_inside(beside[::-1], np.array([[0, 0], [90, 0], [90, 90], [0, 90]])) == 1
 
 
 def test_an_edge_is_measured_once_and_again_when_the_outline_changes(root, tmp_path, monkeypatch):
