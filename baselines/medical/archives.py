@@ -10,17 +10,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-
-from baselines.core.files import Report, printable, show_id
+from baselines.core.files import Report, printable
 from baselines.core.findings import Findings, InvalidInput, invalid
-
-_Truth = TypeVar("_Truth")
+from baselines.core.runs import list_ids
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
@@ -28,7 +24,7 @@ SPREADSHEET_SUFFIXES = (".xlsx", ".xls")
 
 _DEPTH = 8  # folders below the archive's that are looked into
 _JUNK_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_LISTED, _LONGEST = 10, 300  # names in a message, and characters of a path
+_LISTED, _LONGEST = 10, 300  # files in a message, and characters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,50 +155,12 @@ def images_of(archive: Archive, names: Iterable[str], text: Path, findings: Find
     if lost:
         hint = "they are scored, but can be neither trained on nor predicted"
         what = f"{len(lost)} of {len(found) + len(lost)} ids have no image"
-        Report(findings, str(text), "DATA").warning("ID-NO-IMAGE", what, value=_listing(lost), hint=hint)
+        Report(findings, str(text), "DATA").warning("ID-NO-IMAGE", what, value=list_ids(lost), hint=hint)
     folder = next((path for path, _ in Counter(path.parent for path in found.values()).most_common(1)), None)
     unnamed = sorted(
         name for name, paths in archive.images.items() if name not in found and any(path.parent == folder for path in paths)
     )
     if unnamed:
         what = f"{len(unnamed)} images beside those of the file have no line"
-        Report(findings, str(text), "DATA").warning("ID-NO-LABEL", what, value=_listing(unnamed), hint="they are left out")
+        Report(findings, str(text), "DATA").warning("ID-NO-LABEL", what, value=list_ids(unnamed), hint="they are left out")
     return found
-
-
-def _listing(names: Sequence[str]) -> str:
-    return ", ".join(map(show_id, names[:_LISTED])) + (", …" if len(names) > _LISTED else "")
-
-
-def without_held_out(
-    truths: Mapping[str, _Truth], held_out: Collection[str], text: Path, findings: Findings
-) -> dict[str, _Truth]:
-    """Return the truths to train on without those of images that are held out, too; report how many are left out.
-
-    Args:
-        truths: What is true of the training images, by id.
-        held_out: The ids of the validation set.
-        text: The file of the training set.
-        findings: Where this is reported.
-    """
-    shared = sorted(truths.keys() & held_out)
-    if shared:
-        what = f"{len(shared)} of {len(truths)} training images are in the validation set, too"
-        hint = "they are left out of training, and stay in validation"
-        Report(findings, str(text), "DATA").warning("SPLIT-ID", what, value=_listing(shared), hint=hint)
-    return {name: truth for name, truth in truths.items() if name not in held_out}
-
-
-def divide(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
-    """Divide ids into those to train on and those to hold out, at random but the same for the same ids, share and seed.
-
-    >>> [len(part) for part in divide(["a", "b", "c", "d", "e"], 0.2, seed=0)]
-    [4, 1]
-    """
-    ordered = sorted(names)
-    count = min(max(1, round(share * len(ordered))), len(ordered) - 1) if len(ordered) > 1 else 0
-    held_out = set(np.random.default_rng(seed).permutation(len(ordered))[:count].tolist())
-    parts: tuple[list[str], list[str]] = ([], [])
-    for index, name in enumerate(ordered):
-        parts[index in held_out].append(name)
-    return parts

@@ -6,11 +6,10 @@ its configuration and its tokenizer are JSON in buffers of the network, so that 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -33,10 +32,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-from transformers.utils import logging
 
 from baselines.core.findings import invalid
-from baselines.medical.described import MAX_LAYERS, to_bytes, to_text
+from baselines.medical.described import build_described, quiet, refuse_deep, to_bytes, to_text
 from baselines.medical.options import TextConfig
 from baselines.training.weights import network_errors_explained
 
@@ -146,7 +144,7 @@ class Decoder(nn.Module):
         }
         begin = torch.full((len(memory), 1), self.begin, device=memory.device)
         config = self.model.config
-        with _quiet():  # the library leaves out a mask of ones, and then warns that there is none
+        with quiet(warnings=False):  # the library leaves out a mask of ones, and then warns that there is none
             return self.model.generate(
                 begin,
                 generation_config=GenerationConfig(**(settings | changes)),
@@ -383,7 +381,10 @@ def published_decoder(source: str, *, may_download: bool, experiment: str = "EXP
     where: dict[str, Any] = {"local_files_only": not may_download or Path(source).is_dir(), "trust_remote_code": False}
     try:
         # Quietly, or it warns of the new cross-attention, which is meant.
-        with _quiet(), network_errors_explained(f"transformers/{source}", experiment, "model.text.decoder", "/path/to/folder"):
+        with (
+            quiet(warnings=False),
+            network_errors_explained(f"transformers/{source}", experiment, "model.text.decoder", "/path/to/folder"),
+        ):
             config = AutoConfig.from_pretrained(source, **where)
             _refuse_other(config)
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
@@ -415,30 +416,13 @@ def described_decoder(weights: Mapping[str, Tensor]) -> Decoder:
     try:
         config = AutoConfig.for_model(**json.loads(to_text(weights["architecture"])))
         _refuse_other(config)
-        # Built without memory first, and then only if the file holds as many weights.
-        with torch.device("meta"):
-            _refuse_larger(_from_config(config), weights)
-        model = _from_config(config)
+        model = build_described(lambda: _from_config(config), weights.values())
         _refuse_blind(model)
         return Decoder(model, Tokenizer.from_str(to_text(weights["tokenizer_json"])))
     except Exception as error:  # the libraries raise many kinds, plain `Exception` among them
         hint = "take the file from a copy, or train again"
         message = "the description of the decoder can't be used"
         raise invalid("WEIGHTS-DAMAGED", message, value=str(error), hint=hint) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from warnings and progress bars."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _from_config(config: Any) -> Any:
@@ -449,19 +433,12 @@ def _refuse_other(config: Any) -> None:
     """Refuse models of other kinds, which may do more than write or fetch parts of themselves, and endless ones."""
     if config.model_type not in KINDS:
         raise ValueError(f"{config.model_type} is none of the kinds that can attend to an image: {', '.join(sorted(KINDS))}")
-    layers = max(int(getattr(config, name, None) or 0) for name in ("num_hidden_layers", "encoder_layers", "decoder_layers"))
-    if layers > MAX_LAYERS:
-        raise ValueError(f"{layers} layers")
+    refuse_deep(config)
 
 
 def _refuse_blind(model: Any) -> None:
     if not any(kind in name.lower() for name, _ in model.named_modules() for kind in ("crossattention", "encoder_attn")):
         raise ValueError(f"{type(model).__name__} can't attend to an image")
-
-
-def _refuse_larger(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    if sum(each.numel() for each in model.parameters()) > 2 * sum(each.numel() for each in weights.values()):
-        raise ValueError("the weights are of a smaller one")
 
 
 def _backend(tokenizer: Any, config: Any) -> Tokenizer:

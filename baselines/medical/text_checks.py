@@ -11,30 +11,17 @@ from baselines.core.checks import DataSet
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
 from baselines.core.metrics.text import clean
-from baselines.core.runs import Code
+from baselines.core.runs import Code, list_ids
 from baselines.medical.archives import open_archive
+from baselines.medical.signs import SIGNS
 
 _WARNING, _INFO = Severity.WARNING, Severity.INFO
 
 FREQUENT = 10  # times that a word occurs so that another may be a slip of it
 LEAST_LETTERS = 5  # of such words: shorter ones are too near to each other
 SHORT = 4  # words after cleaning, under which BLEU of four words is about 0 in NLTK from 3.3 on
-LISTED = 5
 
 _WORD = re.compile(f"[a-z]{{{LEAST_LETTERS},}}")
-
-# Signs in texts, each with what it is a sign of.
-SIGNS: tuple[tuple[str, Severity, str, re.Pattern[str]], ...] = (
-    (
-        *("DATA-ENCODING", _WARNING, "signs of text that was decoded wrongly"),
-        re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac]|\ufffd"),
-    ),
-    ("DATA-TEXT-CHAR", _INFO, "no-break spaces", re.compile("\u00a0")),
-    ("DATA-TEXT-CHAR", _INFO, "curly quotes", re.compile("[\u2018-\u201f]")),
-    ("DATA-TEXT-CHAR", _INFO, "control characters", re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")),
-    ("DATA-TEXT-CHAR", _INFO, "double blanks", re.compile("  ")),
-    ("DATA-TEXT-CHAR", _INFO, "outer blanks", re.compile(r"^\s|\s$")),
-)
 
 CODES: dict[str, Code] = {
     "DATA-SHORT-REFERENCE": Code(_INFO, f"texts of fewer than {SHORT} words after cleaning", "372 of 878"),
@@ -49,9 +36,9 @@ def odd_characters(root: Path, split: str, texts: Iterable[tuple[str, str]]) -> 
     """Count texts with odd characters, once for each kind; ``texts`` are ids with a text each."""
     found: defaultdict[tuple[str, Severity, str], list[tuple[str, str]]] = defaultdict(list)
     for name, text in texts:
-        for code, severity, what, sign in SIGNS:
+        for rule, severity, what, sign in SIGNS:
             if sign.search(text):
-                found[code, severity, what].append((name, text))
+                found[f"DATA-{rule}", severity, what].append((name, text))
     for (code, severity, what), where in found.items():
         name, text = where[0]
         message = f"{len(where)} texts of {split} have {what}"
@@ -131,10 +118,9 @@ def shared_ids(data_set: DataSet, family: str, marks: str) -> Iterator[Finding]:
     for split, part in data_set.splits.items():
         shared = [sample.id for sample in part.samples if sample.id in others]
         if shared:
-            listed = ", ".join(map(show_id, shared[:LISTED])) + (", …" if len(shared) > LISTED else "")
             what = f"images of {split} are also in medical/{family}"
             hint = "don't train on them for this task without saying so"
-            value = f"{len(shared)}: {listed}"
+            value = f"{len(shared)}: {list_ids(shared)}"
             yield Finding("DATA-SPLIT-ID", _WARNING, what, str(data_set.root), id=split, value=value, hint=hint)
 
 

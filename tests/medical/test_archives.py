@@ -5,7 +5,7 @@ import re
 import pytest
 
 from baselines.core.findings import Findings, InvalidInput
-from baselines.medical.archives import divide, images_of, open_archive
+from baselines.medical.archives import images_of, open_archive
 
 MARKS = re.compile("imageclef", re.IGNORECASE)
 SETS = {"train": re.compile("train"), "test": re.compile("test")}
@@ -83,14 +83,3 @@ def test_ids_without_image_and_images_without_line_are_counted(tmp_path):
     found = images_of(open_caption(tmp_path), ["a", "x"], folder / "t.txt", findings)
     assert found == {"a": folder / "images/a.jpg"}
     assert [(finding.code, finding.value) for finding in findings] == [("DATA-ID-NO-IMAGE", "x"), ("DATA-ID-NO-LABEL", "b")]
-
-
-def test_a_division_depends_on_ids_share_and_seed_alone():
-    names = [f"synpic{number}" for number in range(50)]
-    train, held_out = divide(names, 0.2, seed=3)
-    assert (len(train), len(held_out)) == (40, 10)
-    assert divide(names[::-1], 0.2, seed=3) == (train, held_out)
-    assert divide(names, 0.2, seed=4) != (train, held_out)
-    assert sorted(train + held_out) == sorted(names)
-    assert divide(["a"], 0.5, seed=0) == (["a"], [])
-    assert [len(part) for part in divide(["a", "b"], 0.01, seed=0)] == [1, 1]

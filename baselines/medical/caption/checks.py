@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
-from baselines.core.runs import Code
+from baselines.core.runs import Code, list_ids
 from baselines.medical import text_checks
 from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, Sample, concept_code, concept_number
 from baselines.medical.text_checks import WORD_EDGES, odd_characters, shared_ids, short_texts, typos, words_of
@@ -16,7 +16,6 @@ from baselines.medical.text_checks import WORD_EDGES, odd_characters, shared_ids
 _WARNING, _INFO = Severity.WARNING, Severity.INFO
 
 RARE_IMAGES = 2  # a concept in fewer training images can be neither learnt nor checked
-LISTED = 5
 
 # Images per split, and concepts of training and validation together (page `caption` of the specification, 1).
 PUBLISHED = {"train": 2756, "val": 500, "test": 444}
@@ -50,13 +49,9 @@ def new_and_rare_concepts(data_set: DataSet) -> Iterator[Finding]:
             yield Finding("DATA-CONCEPT-NEW", _WARNING, what, root, id=show_id(concept), value=value, hint=hint)
     rare = sorted(concept for concept, count in trained.items() if count < RARE_IMAGES)
     if rare:
-        value = f"{len(rare)} of {len(trained)}: {_listed(rare)}"
+        value = f"{len(rare)} of {len(trained)}: {list_ids(rare)}"
         what = f"concepts in fewer than {RARE_IMAGES} training images"
         yield Finding("DATA-CONCEPT-NEW", _WARNING, what, root, id="train", value=value, hint="the campaign left rare ones out")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(show_id, names[:LISTED])) + (", …" if len(names) > LISTED else "")
 
 
 def unnamed_concepts(data_set: DataSet) -> Iterator[Finding]:
@@ -66,7 +61,7 @@ def unnamed_concepts(data_set: DataSet) -> Iterator[Finding]:
         names |= part.truth_set.classes
     unnamed = [concept_code(number) for number, name in sorted(names.items()) if name == concept_code(number)]
     if unnamed and len(unnamed) < len(names):
-        value = f"{len(unnamed)} of {len(names)}: {_listed(unnamed)}"
+        value = f"{len(unnamed)} of {len(names)}: {list_ids(unnamed)}"
         yield Finding("DATA-CONCEPT-NO-NAME", _INFO, "concepts that the file of names lacks", str(data_set.root), value=value)
 
 
@@ -80,7 +75,7 @@ def captions(data_set: DataSet) -> Iterator[Finding]:
         repeated = sorted((names for names in same.values() if len(names) > 1), key=len, reverse=True)
         for names in repeated:
             what = f"{len(names)} images of {split} have the same caption"
-            value = _listed(names)
+            value = list_ids(names)
             yield Finding("DATA-CAPTION-DUPLICATE", _INFO, what, str(root), id=show_id(names[0]), value=value)
         yield from odd_characters(root, split, pairs)
         yield from short_texts(root, split, pairs)

@@ -14,11 +14,11 @@ from typing_extensions import override
 
 from baselines.core.config import Config
 from baselines.core.paths import cache_dir
-from baselines.medical.archives import divide
 from baselines.medical.caption import records
 from baselines.medical.caption.records import CONCEPTS, Sample, Truth
 from baselines.medical.caption.task import DataConfig
 from baselines.medical.images import Squares, load_square, square_recipe, stack
+from baselines.medical.splits import divide
 from baselines.training.cache import PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule
 

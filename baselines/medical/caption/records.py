@@ -20,17 +20,9 @@ from baselines.core.files import Report, fits_line, names_ids, read_text, show_i
 from baselines.core.findings import Findings, Severity, UsageError, shorten
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
-from baselines.core.runs import Code
-from baselines.medical.archives import (
-    IMAGE_SUFFIXES,
-    Archive,
-    ambiguous,
-    divide,
-    images_of,
-    missing,
-    open_archive,
-    without_held_out,
-)
+from baselines.core.runs import Code, list_ids
+from baselines.medical import splits
+from baselines.medical.archives import IMAGE_SUFFIXES, Archive, ambiguous, images_of, missing, open_archive
 
 CONCEPTS = "caption-concepts"
 CAPTIONS = "caption-prediction"
@@ -38,7 +30,6 @@ CAPTIONS = "caption-prediction"
 SEPARATORS = "\t|,"  # between id and content; TAB is the campaign's
 CONCEPT_FORM = re.compile(r"C[0-9]{7}")
 
-_LISTED_IDS = 10
 _SNIFFED_LINES, _SNIFFED_LENGTH = 2000, 1000
 _NOT_TEXT, _EXPORT = "this is a spreadsheet, not text", "export it as UTF-8 text with TAB between the columns"
 _SPREADSHEETS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls start
@@ -121,19 +112,7 @@ class Sample:
     truth: Truth | None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """One part of a data set.
-
-    Attributes:
-        name: ``train``, ``val`` or ``test``.
-        samples: Its images that exist on disk, by ascending id.
-        truth_set: Its truths, also those whose image is missing; of a test set truths without content.
-    """
-
-    name: str
-    samples: tuple[Sample, ...]
-    truth_set: TruthSet
+Split = splits.Split[Sample, TruthSet]
 
 
 def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
@@ -312,10 +291,10 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
         Report(findings, str(archive.folder), "DATA").info(
             "DIVIDED", "no validation file: the training set is divided", hint=hint
         )
-        train, held_out = divide(list(truths), val_share, split_seed)
+        train, held_out = splits.divide(list(truths), val_share, split_seed)
         truths = {name: truths[name] for name in (train if split == "train" else held_out)}
     elif split == "train":
-        truths = without_held_out(truths, _truths(archive, files["val"], task, Findings()).keys(), chosen, findings)
+        truths = splits.without_held_out(truths, _truths(archive, files["val"], task, Findings()).keys(), chosen, findings)
     samples = tuple(Sample(name, images[name], truth) for name, truth in sorted(truths.items()) if name in images)
     classes = _classes(archive, truths.values()) if task == CONCEPTS else {}
     return Split(split, samples, TruthSet(truths, task, classes))
@@ -456,8 +435,7 @@ class _Reader:
         without = sorted(images - self.truths.keys())
         if without and len(folders) == 1:  # of several folders some belong to other files
             what = f"no line for {len(without)} of the images in {show_id(*folders)}"
-            listed = ", ".join(map(show_id, without[:_LISTED_IDS])) + (", …" if len(without) > _LISTED_IDS else "")
-            self.report.warning("ID-NO-LABEL", what, value=listed, hint="they don't count")
+            self.report.warning("ID-NO-LABEL", what, value=list_ids(without), hint="they don't count")
 
     def _tell_separator(self, number: int) -> None:
         if self.separator != SEPARATORS[0]:

@@ -20,7 +20,7 @@ from baselines.medical.reports import CODES, draw_caption, draw_concepts
 
 _Row = tuple[int, str, tuple[str, ...], str]  # part, id, concepts and caption of a picture
 
-VERSION = 1  # of the generator; a change of what it draws counts up, and older samples are replaced
+VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
 SIZE = 480  # training images
 NOTE = "A generated sample, not data of the campaign. Its concept codes belong to no concept of UMLS."
 JPEG_QUALITY = 90
@@ -31,7 +31,7 @@ NAMES_FILE = "concept_names.txt"  # in the training folder, TAB-separated as tha
 PARTS = (
     (TRAIN, "Training-Images", "Training_Set_Concepts.csv", "Training_Set_Captions.csv", 1.0),
     (VAL, "Validation-Images", "Validation_Set_Concepts.csv", "Validation_Set_Captions.csv", 0.3),
-    (TEST, ".", "sample_truth_concepts.csv", "sample_truth_captions.csv", 0.15),
+    (TEST, ".", "sample_truth_concepts.csv", "sample_truth_captions.csv", 0.3),
 )
 
 
@@ -50,7 +50,7 @@ def generate(
     Args:
         root: The data root; made where it is missing.
         task: ``caption-concepts`` or ``caption-prediction``; both have the same data.
-        size: Number of training images; three tenths as many are for validation and 15 % are the test set. The default of 480
+        size: Number of training images; three tenths as many are for validation, and as many for the test. The default of 480
             shows every view many times and has concepts that occur once.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
         quirks: Whether concepts may be rare or new in validation, and pictures of two parts look alike, as in real data.

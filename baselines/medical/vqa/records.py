@@ -22,7 +22,9 @@ from baselines.core.files import Report, Tally, fits_line, names_ids, read_text,
 from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
 from baselines.core.forms import Form, form_of, is_question
 from baselines.core.runs import Code
-from baselines.medical.archives import Archive, ambiguous, divide, images_of, missing, open_archive, without_held_out
+from baselines.medical import splits
+from baselines.medical.archives import Archive, ambiguous, images_of, missing, open_archive
+from baselines.medical.signs import SIGNS
 
 SEPARATORS = ("|", "\t", ",")  # the campaign's own first; copies have the others
 ALTERNATIVES = "#"  # between the answers of an image, in files of 2019 alone
@@ -115,19 +117,7 @@ class Sample:
     truth: Truth | None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """One part of a data set.
-
-    Attributes:
-        name: ``train``, ``val`` or ``test``.
-        samples: Its images that exist on disk, by ascending id.
-        truth_set: Its truths, also those whose image is missing; of a test set truths without texts.
-    """
-
-    name: str
-    samples: tuple[Sample, ...]
-    truth_set: TruthSet
+Split = splits.Split[Sample, TruthSet]
 
 
 class Layout(StrEnum):
@@ -373,15 +363,7 @@ class _Oddities:
 
     _SIGNS = (
         ("QUOTING", Severity.WARNING, "quotes left over from CSV", re.compile(r'^\s*".*"\s*$|""', re.DOTALL)),
-        (
-            *("ENCODING", Severity.WARNING, "signs of text that was decoded wrongly"),
-            re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac]|[\u4e00-\u9fff\ufffd]"),
-        ),
-        ("TEXT-CHAR", Severity.INFO, "no-break spaces", re.compile("\u00a0")),
-        ("TEXT-CHAR", Severity.INFO, "curly quotes", re.compile("[\u2018-\u201f]")),
-        ("TEXT-CHAR", Severity.INFO, "control characters", re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")),
-        ("TEXT-CHAR", Severity.INFO, "double blanks", re.compile("  ")),
-        ("TEXT-CHAR", Severity.INFO, "outer blanks", re.compile(r"^\s|\s$")),
+        *SIGNS,
         ("TEXT-CHAR", Severity.INFO, "a final period", re.compile(r"\.\s*$")),
     )
     _CASE = ("TEXT-CASE", Severity.INFO, "capital letters", re.compile("[A-Z]"))
@@ -466,10 +448,10 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
         hint = "data.split_seed and data.val_share decide which images are held out"
         what = "no validation set of 2021: what is there of 2020 is divided"
         Report(findings, str(archive.folder), "DATA").info("DIVIDED", what, hint=hint)
-        truths = {name: truths[name] for name in divide(list(truths), val_share, split_seed)[split == "val"]}
+        truths = {name: truths[name] for name in splits.divide(list(truths), val_share, split_seed)[split == "val"]}
     elif split == "train":
         held_out_ids = _read_files(archive, held_out, task, Findings())[0].keys()
-        truths = without_held_out(truths, held_out_ids, train[0].path, findings)
+        truths = splits.without_held_out(truths, held_out_ids, train[0].path, findings)
     samples = tuple(
         Sample(name, images[name], truth.question, truth) for name, truth in sorted(truths.items()) if name in images
     )

@@ -21,7 +21,7 @@ from baselines.medical.clean_samples import Job, draw_apart
 from baselines.medical.phantoms import Study, draw_study, render
 from baselines.medical.reports import draw_answered_question, draw_questions
 
-VERSION = 1  # of the generator; a change of what it draws counts up, and older samples are replaced
+VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
 SIZE = 480  # images of the training set of 2020
 NOTE = "A generated sample, not data of the campaign."
 JPEG_QUALITY = 90
@@ -101,14 +101,14 @@ PARTS = (
     Part(
         VALIDATION,
         "ImageCLEF-2021-VQG-Med-New-Validation-Images",
-        0.2,
+        0.4,
         "questions",
         ("VQA-Med-2021-VQGeneration-Task2-New-ValidationSet.txt",),
     ),
     Part(
         GENERATION_TEST,
         "Task2-VQGeneration2021-TestSet-Images",
-        0.15,
+        0.4,
         "test questions",
         ("Task2-VQGeneration2021-TestSet.txt", "Task2-VQGeneration2021-TestSet-ReferenceQuestions.txt"),
     ),
@@ -130,7 +130,8 @@ def generate(
     Args:
         root: The data root; made where it is missing.
         task: ``vqa`` or ``vqg``; an archive of the campaign holds parts of both, so both are written.
-        size: Number of images in the training set of 2020; the other sets are in the campaign's order of size.
+        size: Number of images in the training set of 2020. The other sets are in the campaign's order of size, but those
+            that ``vqg`` is scored on are larger: else the intervals would be too wide to tell models apart.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
         quirks: Whether pictures of two parts may look alike, and answers be words that the score leaves out, as in real data.
 

@@ -20,10 +20,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from transformers.utils import logging
 
 from baselines.core.findings import InvalidInput, invalid
-from baselines.medical.described import MAX_LAYERS, to_bytes, to_text
+from baselines.medical.described import build_described, quiet, refuse_deep, to_bytes, to_text
 from baselines.training.weights import network_errors_explained
 
 MAX_TOKENS = 64  # of a question; the campaign's have some 15 words at most
@@ -128,7 +127,7 @@ def pretrained_encoder(source: str, *, may_download: bool, experiment: str = "EX
     is_folder = Path(source).is_dir()
     where: dict[str, Any] = {"local_files_only": is_folder or not may_download, "trust_remote_code": False}
     remote = network_errors_explained(f"transformers/{source}", experiment, OWN_KEY, "/path/to/folder")
-    with _folder_errors_explained(source) if is_folder else remote, _without_bars():
+    with _folder_errors_explained(source) if is_folder else remote, quiet(warnings=True):
         config = AutoConfig.from_pretrained(source, **where)
         _refuse_unfit(config, source)
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
@@ -154,8 +153,10 @@ def described_encoder(weights: Mapping[str, Tensor], source: Path) -> TextEncode
     """
     try:
         config = AutoConfig.for_model(**json.loads(to_text(weights["architecture"])))
-        _refuse_larger(config, sum(each.numel() for each in weights.values()))
-        model = _from_config(config)
+        if not _is_encoder(config):
+            raise ValueError(f"{config.model_type} is no plain text encoder")  # noqa: TRY301
+        refuse_deep(config)
+        model = build_described(lambda: _from_config(config), weights.values())
         return TextEncoder(model, Tokenizer.from_str(to_text(weights["tokenizer_json"])))
     except Exception as error:  # the libraries raise many kinds, plain `Exception` among them
         hint = "take the file from a copy, or train again"
@@ -165,18 +166,6 @@ def described_encoder(weights: Mapping[str, Tensor], source: Path) -> TextEncode
 
 def _from_config(config: PretrainedConfig) -> PreTrainedModel:
     return AutoModel.from_config(config, attn_implementation=ATTENTION, trust_remote_code=False)
-
-
-def _refuse_larger(config: PretrainedConfig, size: int) -> None:
-    """Refuse to build what a description asks for, but its file doesn't hold; to measure it takes no memory."""
-    if not _is_encoder(config):
-        raise ValueError(f"{config.model_type} is no plain text encoder")
-    if int(config.num_hidden_layers) > MAX_LAYERS:
-        raise ValueError(f"{config.num_hidden_layers} layers")
-    with torch.device("meta"):
-        described = _from_config(config)
-    if sum(each.numel() for each in described.parameters()) > 2 * size:  # twice, since it still has its pooler
-        raise ValueError("the weights are those of a smaller one")
 
 
 def _is_encoder(config: PretrainedConfig) -> bool:
@@ -204,14 +193,3 @@ def _folder_errors_explained(source: str) -> Iterator[None]:
         raise invalid(
             "WEIGHTS-DAMAGED", message, file=source, value=str(error).strip() or type(error).__name__, hint=hint
         ) from error
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

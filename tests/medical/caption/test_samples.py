@@ -27,7 +27,7 @@ def test_layout_is_the_campaigns(root):
     assert {path.name for path in family.iterdir()} == {TRAIN, VAL, TEST}
     assert len(list((family / TRAIN / "Training-Images").glob("synpic*.jpg"))) == 20
     assert len(list((family / VAL / "Validation-Images").glob("synpic*.jpg"))) == 6
-    assert len(list((family / TEST).glob("synpic*.jpg"))) == 3
+    assert len(list((family / TEST).glob("synpic*.jpg"))) == 6
     for path in family.rglob("*.jpg"):
         with Image.open(path) as image:
             assert image.format == "JPEG"
@@ -36,7 +36,7 @@ def test_layout_is_the_campaigns(root):
 
 @pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
 def test_the_readers_take_every_image_and_find_no_fault_but_the_byte_order_mark(root, task):
-    for split, count in (("train", 20), ("val", 6), ("test", 3)):
+    for split, count in (("train", 20), ("val", 6), ("test", 6)):
         findings = Findings()
         read = read_split(root, task, split, findings)
         assert len(read.samples) == len(read.truth_set.truths) == count
@@ -48,7 +48,7 @@ def test_the_readers_take_every_image_and_find_no_fault_but_the_byte_order_mark(
 def test_the_test_set_comes_with_its_truth(root):
     findings = Findings()
     truth_set = read_truth(root / "medical" / "caption" / TEST / "sample_truth_concepts.csv", CONCEPTS, findings)
-    assert len(truth_set.truths) == 3
+    assert len(truth_set.truths) == 6
     assert not len(findings)
 
 
