@@ -82,7 +82,7 @@ def test_the_base_install_needs_no_torch(wheel):
         metadata = Parser().parsestr(archive.read(f"imageclef_baselines-{__version__}.dist-info/METADATA").decode())
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if one.marker is None} == {"numpy", "scipy", "pillow", "rich", "nibabel"}
-    assert metadata.get_all("Provides-Extra") == ["dev", "search", "slurm", "trackers", "train"]
+    assert metadata.get_all("Provides-Extra") == ["dev", "ray", "search", "slurm", "trackers", "train"]
 
 
 @pytest.mark.slow

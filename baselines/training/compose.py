@@ -23,6 +23,7 @@ from baselines.core.tasks import all_tasks
 
 CHOICES = ("experiment", "preset")  # keys of the configuration that Hydra's choices of groups say
 COMMAND_LINE = "command line"
+PLUGINS = {"hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/joblib": "slurm"}  # options of Hydra's plugins: the extra
 
 
 def register_schemas() -> None:
@@ -109,7 +110,10 @@ def _explain(error: Exception) -> Finding:
             "quote values with special characters twice: 'key=\"a b\"'",
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.partition("/")
+        if extra := PLUGINS.get(error.missing_cfg_file):
+            hint = f'pip install "imageclef-baselines[{extra}]"'
+            return finding("CONFIG-NOT-INSTALLED", "the launcher needs a package", error.missing_cfg_file, hint)
+        group, _, option = error.missing_cfg_file.rpartition("/")
         return finding(
             "CONFIG-UNKNOWN-OPTION", "no such option", f"{group}={option}", nearest(option, list(error.options or ()))
         )

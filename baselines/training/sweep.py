@@ -7,7 +7,7 @@ that was cut off is started again by the same command, which skips what is finis
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from baselines.core.report import cells_table, format_interval, make_console, sh
 from baselines.core.results import Scores
 from baselines.training.compose import COMMAND_LINE, composition_errors_explained, register_schemas, to_config, whole_to_config
 
+RESOURCES = ("nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
+
 # A job of a cluster is unpickled in a process that has composed nothing yet.
 register_schemas()
 
@@ -35,11 +37,13 @@ class Job:
         overrides: Its overrides.
         config: Its configuration.
         folder: Its run folder.
+        asks: What it would ask a cluster for, by the launcher's names.
     """
 
     overrides: tuple[str, ...]
     config: Config
     folder: Path
+    asks: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -82,30 +86,49 @@ def plan(combinations: Sequence[Sequence[str]], compose: Callable[[Sequence[str]
         except InvalidInput as error:
             found |= dict.fromkeys(error.findings)
         else:
-            jobs.append(Job(tuple(overrides), config, run_folder(config, composed.hydra.overrides.task)))
+            folder = run_folder(config, composed.hydra.overrides.task)
+            jobs.append(Job(tuple(overrides), config, folder, _asks(composed.hydra.launcher)))
     Findings(found).raise_errors()
     return jobs
+
+
+def _asks(launcher: DictConfig) -> dict[str, Any]:
+    return {name: launcher[name] for name in RESOURCES if name in launcher}
 
 
 def check_resources(jobs: Sequence[Job], launcher: DictConfig) -> None:
     """Make sure that every job gets what it needs from the launcher.
 
+    Args:
+        jobs: The jobs of the sweep.
+        launcher: What the launcher asks for, of which a job array is made for all of them.
+
     Raises:
         InvalidInput: If several processes of a job would each start the whole sweep, or a cluster's jobs want different
             resources.
     """
-    needs = {(job.config.trainer.devices, job.config.trainer.nodes, job.config.trainer.accelerator) for job in jobs}
-    ways = "set trainer.devices=1; or leave out -m and give one command a run; or hydra/launcher=slurm, a job for each run"
     if "tasks_per_node" not in launcher:
-        for devices, nodes, _ in needs:
-            if devices * nodes > 1:
-                message = "a sweep can't use several devices: each of their processes would start the whole sweep again"
-                value = f"trainer.devices={devices}, trainer.nodes={nodes}"
-                raise invalid("SWEEP-DEVICES", message, file=COMMAND_LINE, value=value, hint=ways)
-    elif needs != {(launcher.tasks_per_node, launcher.nodes, jobs[0].config.trainer.accelerator)}:
-        value = ", ".join(f"{devices} devices on {nodes} nodes ({kind})" for devices, nodes, kind in sorted(needs))
-        message = "the jobs of one sweep get the same resources, and these want others"
-        raise invalid("SWEEP-RESOURCES", message, file=COMMAND_LINE, value=value, hint="give one sweep for each")
+        _refuse_several_devices(jobs)
+        return
+    for job in jobs:
+        settings = job.config.trainer
+        needed = {**job.asks, "tasks_per_node": settings.devices, "nodes": settings.nodes}
+        if different := {name: value for name, value in needed.items() if value != launcher[name]}:
+            message = "the jobs of one sweep get the same resources, and this one wants others"
+            value = ", ".join(
+                f"{name} {value} where the launcher asks for {launcher[name]}" for name, value in different.items()
+            )
+            raise invalid("SWEEP-RESOURCES", message, file=COMMAND_LINE, value=value, hint="give one sweep for each")
+
+
+def _refuse_several_devices(jobs: Sequence[Job]) -> None:
+    ways = "set trainer.devices=1; or leave out -m and give one command a run; or hydra/launcher=slurm, a job for each run"
+    for job in jobs:
+        devices, nodes = job.config.trainer.devices, job.config.trainer.nodes
+        if devices * nodes > 1:
+            message = "a sweep can't use several devices: each of their processes would start the whole sweep again"
+            value = f"trainer.devices={devices}, trainer.nodes={nodes}"
+            raise invalid("SWEEP-DEVICES", message, file=COMMAND_LINE, value=value, hint=ways)
 
 
 def launch(jobs: Sequence[Job], launcher: Any) -> None:
