@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.core.findings import Findings, InvalidInput
+from baselines.medical.signs import SIGNS
 from baselines.medical.vqa import records
 from baselines.medical.vqa.records import Truth, TruthSet, is_question, read_truth, truths_of_ids, write_truth
 
@@ -224,6 +225,7 @@ def test_planted_fault(read, code, severity, task, content):
 def test_every_code_of_the_reader_is_planted():
     source = Path(records.__file__).read_text()
     named = set(re.findall('"([A-Z][A-Z-]+)"', source)) - {"DATA", "JSON", "DATA-TEXT", *records.CODES}
+    named |= {rule for rule, *_ in SIGNS}
     of_all_files = {"FILE-EMPTY", "BOM", "CRLF", "NO-FINAL-NEWLINE"}
     of_splits = {"DIVIDED", "OTHER-YEAR", "SPLIT-ID"}  # planted in test_splits.py
     assert {code.removeprefix("DATA-") for code, *_ in PLANTED} == (named - of_splits) | of_all_files
