@@ -97,6 +97,10 @@ class Findings:
         if self.counts[finding.code] <= MAX_KEPT_PER_CODE:
             self._kept.append(finding)
 
+    def keeps(self, code: str) -> bool:
+        """Whether one more finding of a code would be kept, not only counted; of others the place needn't be looked for."""
+        return self.counts[code] < MAX_KEPT_PER_CODE
+
     def extend(self, findings: Iterable[Finding]) -> None:
         """Record several findings."""
         for finding in findings:

@@ -256,7 +256,7 @@ class _Judge:
     def _tell(self, severity: Severity, rule: str, message: str, entry: Entry, index: int, part: str, hint: str) -> None:
         if self.report.is_full():
             return
-        line, value = entry.locate(index, part)
+        line, value = entry.locate(index, part) if self.report.findings.keeps(f"RUN-{rule}") else (entry.line, "")
         self.report.add(severity, rule, message, line=line, id=show_id(entry.id), value=value, hint=hint)
 
 

@@ -61,6 +61,14 @@ def test_all_are_counted_and_the_first_of_each_code_kept():
     assert findings.lines()[-1] == "RUN-BOX 5 more, not listed"
 
 
+def test_whether_one_more_would_be_kept():
+    findings = Findings([Finding("RUN-A", Severity.ERROR, "wrong")] * (MAX_KEPT_PER_CODE - 1))
+    assert findings.keeps("RUN-A")
+    findings.add(Finding("RUN-A", Severity.ERROR, "wrong"))
+    assert not findings.keeps("RUN-A")
+    assert findings.keeps("RUN-B")
+
+
 def test_of_one_severity():
     findings = Findings([finding(), finding("RUN-SCORE", Severity.WARNING)])
     assert [entry.code for entry in findings.of(Severity.WARNING)] == ["RUN-SCORE"]
