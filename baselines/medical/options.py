@@ -31,7 +31,7 @@ class TextConfig:
         decoding: ``beam`` takes the most probable texts. ``risk`` draws texts and takes those of the highest expected BLEU, if
             all that are drawn may be true (Kumar and Byrne, 2004). ``climb`` changes the best of these word by word for as long
             as its expected BLEU rises (one text alone): a list of words that scores, and no sentence. Validations while
-            training search with beams then.
+            training search with beams in any case.
         samples: Texts drawn for an image by ``risk`` and ``climb``.
         nucleus: Each token is drawn from the most probable ones that make up this share (Holtzman and others, 2020); the rest
             is mostly what label smoothing has put there.

@@ -253,11 +253,11 @@ class CaptionerModule(TextModule):
     def write(self, batch: Any) -> list[list[str]]:
         """Search for texts, or draw them, in float32 whatever the precision of training: the images beside must not matter.
 
-        What ``climb`` would end with takes too long for a validation, so that searches with beams.
+        Draws take too long for a validation, so that searches with beams in any case.
         """
         with torch.autocast(self.device.type, enabled=False):
             images = self.images(batch)
-            if self.options.decoding == "beam" or (self.options.decoding == "climb" and self.is_validating):
+            if self.options.decoding == "beam" or self.is_validating:
                 return [self._distinct(found) for found in self.captioner.search(images, self.options, self.task.count)]
             return [self._choose(found) for found in self.captioner.sample(images, batch["ids"], self.options)]
 

@@ -108,7 +108,7 @@ PARTS = (
     Part(
         GENERATION_TEST,
         "Task2-VQGeneration2021-TestSet-Images",
-        0.4,
+        0.5,
         "test questions",
         ("Task2-VQGeneration2021-TestSet.txt", "Task2-VQGeneration2021-TestSet-ReferenceQuestions.txt"),
     ),
