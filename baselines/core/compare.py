@@ -35,6 +35,7 @@ class Row:
         findings: What is wrong with an invalid run.
         rank: 1 for the best; equal scores share a rank; ``None`` without a score.
         p_value: Adjusted p-value of the difference to the best run; ``None`` for the best, or where there is no test.
+        is_best: Whether it is the run that the others are held against: the best one, of equals the first by name.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     findings: Findings | None = None
     rank: int | None = None
     p_value: float | None = None
+    is_best: bool = False
 
     @property
     def verdict(self) -> str:
@@ -53,7 +55,7 @@ class Row:
         if self.rank is None:
             return "undefined: " + self.scores.undefined[self.scores.primary]
         if self.rank == 1:
-            return "best" if self.p_value is None else "tied with the best, equal score"
+            return "best" if self.is_best else "tied with the best, equal score"
         if self.p_value is None:
             return ""
         return "tied with the best" if self.p_value >= LEVEL else "worse than the best"
@@ -79,7 +81,9 @@ def compare_runs(scorer: Scorer, runs: Sequence[Path]) -> list[Row]:
         key=lambda row: (sign * _score(row), row.name),
     )
     values = [_score(row) for row in ranked]
-    ranked = [replace(row, rank=1 + values.index(value)) for row, value in zip(ranked, values, strict=True)]
+    ranked = [
+        replace(row, rank=1 + values.index(value), is_best=row is ranked[0]) for row, value in zip(ranked, values, strict=True)
+    ]
     undefined = [row for row in rows if row.scores is not None and row.scores.score is None]
     invalid = [row for row in rows if row.scores is None]
     return _test_against_best(ranked, scored, sign) + undefined + invalid
