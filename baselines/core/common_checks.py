@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from baselines.core.checks import RARE, Checks, DataSet, Distribution, Rule, tally
+from baselines.core.checks import RARE, Checks, DataSet, Distribution, Rule, histogram, tally
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.images import hash_words, near_pairs
@@ -19,6 +19,9 @@ _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 SHIFT = 0.1  # total variation distance between two splits' class shares from which they differ strongly
 BLANK_SPREAD = 2.0  # standard deviation of the grey values under which an image is blank
 MAX_IDS = 5  # listed in one finding
+FEW_SIZES = 12  # of images, up to which each is shown
+SIDE_EDGES = (0, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 65_536)
+ASPECT_EDGES = (0, 0.25, 0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 4, 1000)
 
 IMAGE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 
@@ -236,14 +239,21 @@ def _groups(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
 
 
 def common_distributions(data_set: DataSet, checks: Checks) -> Iterator[Distribution]:
-    """Yield what the report shows of any task: items by class, sizes of images."""
+    """Yield what the report shows of any task: items by class; sizes of images, or their sides and shapes if sizes are many."""
     if checks.classes and (counts := class_counts(data_set, checks)):
         yield tally("items by class", counts)
-    sizes: dict[str, Counter[str]] = {}
+    sizes: dict[str, list[tuple[int, int]]] = {}
     for name, split in data_set.splits.items():
         known = (data_set.image_of(sample) for sample in split.samples)
-        counter = Counter(f"{facts.width}×{facts.height}" for facts in known if facts and not facts.problem)
-        if counter:
-            sizes[name] = counter
-    if sizes:
-        yield tally("image sizes", sizes, limit=20)
+        found = [(facts.width, facts.height) for facts in known if facts and not facts.problem]
+        if found:
+            sizes[name] = found
+    if 0 < len(set().union(*sizes.values())) <= FEW_SIZES:
+        yield tally("image sizes", {name: Counter("{}×{}".format(*size) for size in found) for name, found in sizes.items()})
+    elif sizes:
+        yield histogram("longer side of images, pixels", _of_each(sizes, max), SIDE_EDGES)
+        yield histogram("width to height of images", _of_each(sizes, lambda size: size[0] / size[1]), ASPECT_EDGES)
+
+
+def _of_each(sizes: dict[str, list[tuple[int, int]]], what: Callable[[tuple[int, int]], float]) -> dict[str, list[float]]:
+    return {name: [what(size) for size in found] for name, found in sizes.items()}

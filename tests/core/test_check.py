@@ -15,7 +15,7 @@ from baselines.cli import main
 from baselines.core import check as checking
 from baselines.core.check import check_data_set, read_accepted
 from baselines.core.checks import CODES, Checks, DataSet, Settings, histogram, tally
-from baselines.core.common_checks import common_rules
+from baselines.core.common_checks import common_distributions, common_rules
 from baselines.core.findings import InvalidInput, Severity
 from baselines.core.images import EXIF_ORIENTATION, examine_images
 from baselines.core.tasks import get_task
@@ -63,11 +63,15 @@ CLASSES = Checks(
 )
 
 
+def look(splits):
+    """Return splits as a data set whose images were looked at."""
+    paths = [sample.image for split in splits.values() for sample in split.samples if sample.image]
+    return DataSet(get_task("drawnui-wireframe"), Path("root"), splits, examine_images(paths, None, 1), Settings())
+
+
 def found(splits, checks=CLASSES):
     """Return the findings of the common rules by code."""
-    paths = [sample.image for split in splits.values() for sample in split.samples if sample.image]
-    card = get_task("drawnui-wireframe")
-    data_set = DataSet(card, Path("root"), splits, examine_images(paths, None, 1), Settings())
+    data_set = look(splits)
     findings: dict[str, Any] = {}
     for rule in common_rules(checks):
         for finding in rule(data_set):
@@ -217,6 +221,20 @@ def test_what_is_ignored_or_accepted_does_not_count(wireframes, tmp_path, capsys
     finally:
         extra.unlink()
         (folder / "other.jpg").unlink(missing_ok=True)
+
+
+def test_images_of_few_sizes_are_counted_by_size_and_of_many_by_side_and_shape(splits):
+    def shown():
+        return {each.title: each for each in common_distributions(look(splits), CLASSES)}
+
+    assert shown()["image sizes"].series == {"train": (20,), "test": (20,)}
+    for index, sample in enumerate(splits["train"].samples):
+        picture(sample.image, index, (300 + index, 40))
+    wide = shown()
+    assert wide.keys() == {"items by class", "longer side of images, pixels", "width to height of images"}
+    sides = wide["longer side of images, pixels"]
+    assert sides.series["train"][sides.labels.index("256–384")] == 20
+    assert wide["width to height of images"].series["train"][-1] == 20
 
 
 @pytest.fixture
