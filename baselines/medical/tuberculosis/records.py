@@ -210,14 +210,14 @@ def parse_label(text: str) -> int | None:
 def label_hint(text: str) -> str:
     """Say what to write for a field that is no class id.
 
-    >>> label_hint("2.0"), label_hint("fibrocavernous")
-    ('write 2', 'write 5')
+    >>> label_hint("2.0"), label_hint('"3"'), label_hint("fibrocavernous")
+    ('write 2', 'write 3', 'write 5')
     >>> label_hint("6")
     'the classes are 1 Infiltrative, 2 Focal, 3 Tuberculoma, 4 Miliary, 5 Fibro-cavernous'
     """
     plain = re.sub(r"[\W_]", "", text[:100].lower())
     by_name = {re.sub(r"\W", "", name.lower()): label for label, name in TYPES.items()}
-    number = re.fullmatch(r"\+?0{0,9}([1-5])(?:\.0{0,9})?", text)
+    number = re.fullmatch(r"\+?0{0,9}([1-5])(?:\.0{0,9})?", text.strip("\"'"))
     if number or plain in by_name:
         return f"write {number[1] if number else by_name[plain]}"
     return "the classes are " + ", ".join(f"{label} {name}" for label, name in TYPES.items())
