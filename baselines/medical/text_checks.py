@@ -7,6 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from PIL import Image
+
+from baselines.core import pictures
 from baselines.core.checks import DataSet
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
@@ -20,6 +23,8 @@ _WARNING, _INFO = Severity.WARNING, Severity.INFO
 FREQUENT = 10  # times that a word occurs so that another may be a slip of it
 LEAST_LETTERS = 5  # of such words: shorter ones are too near to each other
 SHORT = 4  # words after cleaning, under which BLEU of four words is about 0 in NLTK from 3.3 on
+PICTURE_SIDE = 480  # pixels of the longer side of an image in the report
+MAX_TEXTS, MAX_SHOWN = 6, 200  # texts below it, and characters of each
 
 _WORD = re.compile(f"[a-z]{{{LEAST_LETTERS},}}")
 
@@ -122,6 +127,14 @@ def shared_ids(data_set: DataSet, family: str, marks: str) -> Iterator[Finding]:
             hint = "don't train on them for this task without saying so"
             value = f"{len(shared)}: {list_ids(shared)}"
             yield Finding("DATA-SPLIT-ID", _WARNING, what, str(data_set.root), id=split, value=value, hint=hint)
+
+
+def draw_with_texts(image: Path, texts: Sequence[str]) -> Image.Image:
+    """Draw an image with texts below, of which the first are shown, cut where they are long."""
+    with Image.open(image) as opened:
+        page = pictures.shrink(opened, PICTURE_SIDE)
+    rows = [(shorten(text, MAX_SHOWN).strip("'\""), pictures.BLACK) for text in texts[:MAX_TEXTS]]
+    return pictures.below([page, pictures.lines(rows, max(page.width, PICTURE_SIDE // 2))]) if rows else page
 
 
 def words_of(texts: Iterable[str]) -> list[float]:

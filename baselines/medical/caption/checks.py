@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from PIL import Image
+
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.runs import Code, list_ids
 from baselines.medical import text_checks
-from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, Sample, concept_code, concept_number
-from baselines.medical.text_checks import WORD_EDGES, odd_characters, shared_ids, short_texts, typos, words_of
+from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, Sample, Split, concept_code, concept_number
+from baselines.medical.text_checks import WORD_EDGES, draw_with_texts, odd_characters, shared_ids, short_texts, typos, words_of
 
 _WARNING, _INFO = Severity.WARNING, Severity.INFO
 
@@ -133,10 +135,23 @@ def _name(concept: str, names: dict[int, str]) -> str:
     return concept if name == concept else f"{concept} {shorten(name, 30).strip(chr(39))}"
 
 
+def _draw(split: Split, sample: Sample, _: frozenset[int]) -> Image.Image:
+    """Draw an image with its caption or its concepts."""
+    if sample.truth is None:
+        return draw_with_texts(sample.image, ())
+    names = dict(split.truth_set.classes)
+    concepts = (
+        _name(concept, names) if CONCEPT_FORM.fullmatch(concept) else concept
+        for concept in map(str.upper, sample.truth.concepts)
+    )
+    return draw_with_texts(sample.image, [text for text in (sample.truth.caption, ", ".join(concepts)) if text])
+
+
 CHECKS = Checks(
     rules=(new_and_rare_concepts, unnamed_concepts, captions, other_sets, counts),
     graded=frozenset({"DATA-ENCODING"}),  # that a text seems decoded wrongly is a warning
     label=_label,
+    draw=_draw,
     distributions=_distributions,
     codes={
         **CODES,

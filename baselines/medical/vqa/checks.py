@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from PIL import Image
+
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, tally
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
@@ -16,8 +18,8 @@ from baselines.core.metrics.text import clean, content_words
 from baselines.core.runs import Code
 from baselines.medical import text_checks
 from baselines.medical.archives import Archive, open_archive
-from baselines.medical.text_checks import WORD_EDGES, shared_ids, short_texts, typos, words_of
-from baselines.medical.vqa.records import ARCHIVE_MARKS, CODES, Sample, Truth, read_truth
+from baselines.medical.text_checks import WORD_EDGES, draw_with_texts, shared_ids, short_texts, typos, words_of
+from baselines.medical.vqa.records import ARCHIVE_MARKS, CODES, Sample, Split, Truth, read_truth
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -279,10 +281,17 @@ def _distributions(data_set: DataSet) -> Sequence[Distribution]:
     return shown
 
 
+def _draw(_: Split, sample: Sample, __: frozenset[int]) -> Image.Image:
+    """Draw an image with its question and its answers, or with its questions."""
+    texts = sample.truth.texts if sample.truth else ()
+    return draw_with_texts(sample.image, [text for text in (sample.question, *texts) if text])
+
+
 CHECKS = Checks(
     rules=(texts, normalised, unseen_answers, questions, files, other_sets, counts),
     graded=frozenset({"DATA-ENCODING"}),  # that a text seems decoded wrongly is a warning
     label=_label,
+    draw=_draw,
     distributions=_distributions,
     codes={
         **CODES,

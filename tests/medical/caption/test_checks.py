@@ -3,6 +3,7 @@
 import functools
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -201,3 +202,13 @@ def test_distributions_count_what_is_there(clean_root):
     assert sum(shown["concepts per image"].series["train"]) == 24
     assert sum(shown["words per caption"].series["val"]) == 7
     assert max(shown["images by concept"].series["train"]) <= 24
+
+
+@pytest.mark.parametrize("task", [CONCEPTS, CAPTIONS])
+def test_an_image_is_drawn_with_its_text(clean_root, task):
+    split = read_split(clean_root, task, "train", Findings())
+    sample = split.samples[0]
+    odd = replace(sample, truth=replace(sample.truth, concepts=("", "c12", "C1234567", "X" * 5000), caption="\0 word " * 5000))
+    alone, told, strange = (CHECKS.draw(split, each, frozenset()) for each in (replace(sample, truth=None), sample, odd))
+    assert alone.height < told.height < strange.height < alone.height + 400
+    assert told.crop((0, 0, *alone.size)).tobytes() == alone.tobytes()

@@ -4,15 +4,17 @@ import functools
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
-from baselines.core.findings import Severity
+from baselines.core.findings import Findings, Severity
 from baselines.core.tasks import get_task
 from baselines.medical.vqa import checks as checking
 from baselines.medical.vqa.checks import CHECKS, PUBLISHED
+from baselines.medical.vqa.records import read_split
 from baselines.medical.vqa.samples import ANSWERING_TEST, PARTS, VALIDATION, generate
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -220,3 +222,11 @@ def test_distributions_count_what_is_there(clean_root):
     shown = {each.title: each for each in check_data_set(get_task("vqa"), clean_root, Settings()).distributions}
     assert sum(shown["kinds of questions"].series["train"]) == 27
     assert sum(shown["words per answer"].series["val"]) == 7
+
+
+def test_an_image_is_drawn_with_its_question_and_answers(clean_root):
+    sample = read_split(clean_root, "vqa", "train", Findings()).samples[0]
+    alone = CHECKS.draw(None, replace(sample, question="", truth=None), frozenset())
+    asked = CHECKS.draw(None, replace(sample, truth=None), frozenset())
+    answered = CHECKS.draw(None, sample, frozenset())
+    assert alone.height < asked.height < answered.height
