@@ -84,6 +84,11 @@ def test_a_box_found_exactly(score):
     assert metrics["map50"] == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("task", [BOXES, POLYGONS])
+def test_every_output_says_whose_reading_map0_is(task):
+    assert any("map0" in line and "our reading" in line for line in evaluate(truths_of_ids(["a"], task), {}).warnings)
+
+
 def test_a_truth_image_that_the_run_lacks(score):
     truth = truth_lines(IMG, ("other", "c_sponge", SQUARE))
     metrics = score(truth, f"img;c_sponge 0.5:{SQUARE}\n", allow_missing=True)
