@@ -16,6 +16,7 @@ from baselines.aware.profiles import Profile
 from baselines.aware.records import Sample
 from baselines.aware.task import SITUATIONS, DataConfig
 from baselines.core.config import Config
+from baselines.core.findings import invalid
 from baselines.training.data import BaselineDataModule, Draw
 
 Item = dict[str, Any]
@@ -45,13 +46,13 @@ class Batch(TypedDict):
     folds: Tensor
 
 
-def folds_of(ids: Sequence[str], count: int) -> dict[str, int]:
-    """Divide ids into folds whose sizes differ by one at most; the same ids give the same folds, in whatever order they come.
+def folds_of(ids: Sequence[str], count: int, seed: int) -> dict[str, int]:
+    """Divide ids into folds whose sizes differ by one at most; the same ids and seed give the same folds in any order.
 
-    >>> sorted(folds_of(["a", "b", "c", "d"], 2).values())
+    >>> sorted(folds_of(["a", "b", "c", "d"], 2, seed=0).values())
     [0, 0, 1, 1]
     """
-    ranked = sorted(ids, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())
+    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest())
     return {name: rank % count for rank, name in enumerate(ranked)}
 
 
@@ -183,7 +184,9 @@ class AwareData(BaselineDataModule):
         self.data_hash = ""
         if not classes:
             train = self.split("train")
-            self.folds = folds_of(list(train.truth_set.truths), min(self.settings.folds, len(train.samples)))
+            self.folds = folds_of(
+                list(train.truth_set.truths), min(self.settings.folds, len(train.samples)), self.settings.split_seed
+            )
             for name, ratings in train.ratings.items():
                 self.ratings[self.numbers[name]] = torch.tensor([ratings[key] for key in SITUATIONS])
             self.data_hash = self._hash()
@@ -216,5 +219,12 @@ class AwareData(BaselineDataModule):
 
 
 def build_data(config: Config, classes: Mapping[int, str] | None = None) -> AwareData:
-    """Return the data module of a configuration; see :class:`AwareData`."""
+    """Return the data module of a configuration; see :class:`AwareData`.
+
+    Raises:
+        InvalidInput: If the data can't be read, or ``data.val_share`` is set, by which nothing is divided here.
+    """
+    if config.data.val_share != DataConfig.val_share:
+        hint = "leave it out; data.folds and data.split_seed decide what is held out of the training users"
+        raise invalid("CONFIG-VALUE", "the campaign has a validation split", value="data.val_share", hint=hint)
     return AwareData(config, classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -219,17 +219,24 @@ class AwareModule(BaselineModule):
 
     def _fit_base(self, name: str, batch: Batch, folds: Integers) -> Array:
         """Fit one base on all training users; return what it says of each ``(N, 4)`` when fitted on the other folds."""
+        everyone = np.arange(len(folds))
         if name == SET:
-            return as_arrays(self.ensemble.held_out(batch))[0]
+            return self._by_parts(self.ensemble.held_out, batch, everyone)
         unseen = np.zeros((len(folds), 4))
         regressor = cast("Regressor", self.ensemble.regressors[name])
         for fold in np.unique(folds) if len(self.ensemble.bases) > 1 else ():
             inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             if len(inside):
                 regressor.fit(rows_of(batch, inside), folds[inside], self.config.seed)
-                unseen[outside] = as_arrays(regressor(rows_of(batch, outside)))[0]
+                unseen[outside] = self._by_parts(regressor, batch, outside)
         regressor.fit(batch, folds, self.config.seed)
-        return unseen if len(self.ensemble.bases) > 1 else as_arrays(regressor(batch))[0]
+        return unseen if len(self.ensemble.bases) > 1 else self._by_parts(regressor, batch, everyone)
+
+    def _by_parts(self, predict: Callable[[Batch], Tensor], batch: Batch, rows: Integers) -> Array:
+        """Return what is predicted of some users ``(rows, 4)``, a batch at a time, which bounds the memory it takes."""
+        size = self.config.data.eval_batch_size
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        return np.concatenate([as_arrays(predict(rows_of(batch, part)))[0] for part in parts])
 
 
 def rows_of(batch: Batch, rows: Integers) -> Batch:

@@ -145,8 +145,8 @@ def read_split(
         split: ``train``, ``val`` or ``test``.
         findings: Where everything noteworthy is reported, with ``DATA`` codes. Of users with ratings and no photos there is a
             sample without detections; users with photos and no ratings are left out.
-        split_seed: Not used: the campaign divided the users.
-        val_share: Not used.
+        split_seed: Not used here: the campaign divided the users. The folds of training go by it.
+        val_share: Not used, and refused where it is set (``build_data``).
 
     Raises:
         InvalidInput: If the files are not there, or are those of another layout.

@@ -3,9 +3,10 @@
 What the generator aims at is on the spec page ``aware``, sections 1, 2, 6 and 7: how many users, photos and detections,
 how sure and how large those are, how the ratings are distributed and correlated, and how much of them simple models
 find. How it gets there is this project's invention: people have interests, photos show concepts of one interest, and a
-viewer's impression of a profile adds up from what the concepts suggest, each the less the more often it came before,
-plus what no detector sees. The crowd of the campaign rated concepts alone; such a rating tells little of what the
-concept does in a profile, as in the real data, where it tells next to nothing about ``wait``.
+viewer's impression of a profile adds up from what the concepts suggest, each up to a limit that a few photos reach,
+plus what no detector sees. The crowd of the campaign rated concepts alone; the sign of such a rating tells little of
+what the concept does in a profile, and next to nothing about ``wait``, as in the real data; its size tells more, as
+focal ratings find there, which take good and bad ratings apart.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from baselines.aware.task import SITUATIONS
 from baselines.core.files import write_atomic
 from baselines.core.sample_sets import write_sample_sets
 
-VERSION = 1  # of the generator; a change of what it makes counts up, and older samples are replaced
+VERSION = 2  # of the generator; a change of what it makes counts up, and older samples are replaced
 DEFAULT_SIZE = 600  # training users, as released
 SHARES = {"train": 1.0, "val": 1 / 3, "test": 1 / 3}  # users of each split per training user
 CONCEPTS = 236
@@ -37,9 +38,13 @@ NOTE = (
 # Correlation of the situations in the truth of 2023 (acc, bank, it, wait).
 CORRELATION = np.array([[1.0, 0.77, 0.51, 0.13], [0.77, 1.0, 0.52, 0.08], [0.51, 0.52, 1.0, 0.15], [0.13, 0.08, 0.15, 1.0]])
 DEVIATION = np.array([0.57, 0.50, 0.48, 0.45])  # of the ratings of each situation
-SEEN = np.array([0.65, 0.53, 0.65, 0.69])  # correlation of a rating with what the photos show of it: no model gets beyond
-# How much of a concept's own rating is what it does in a profile; the rest is noise.
-RATED = np.array([0.65, 0.50, 0.65, 0.08])
+SEEN = np.array([0.64, 0.52, 0.67, 0.70])  # correlation of a rating with what the photos show of it: no model gets beyond
+# How much of a concept's own rating is what it suggests by its kind; the rest is noise.
+RATED = np.array([0.72, 0.55, 0.72, 0.08])
+# Standard deviation of what the size of a concept's rating adds to what it suggests, for 1 of the rest: a strong opinion,
+# good or bad, is about something that people notice.
+NOTICED = np.array([0.9, 0.7, 1.1, 1.2])
+ENOUGH = 0.7  # summed confidence of a concept in a profile, some two detections, after which more of it say nothing
 TAIL = (1.8, 3.5)  # degrees of freedom and limit of what concepts suggest: few matter much, none alone
 
 _Array = NDArray[np.float64]
@@ -132,6 +137,9 @@ def make_world(rng: np.random.Generator) -> World:
     noise = rng.normal(size=(CONCEPTS, 4)) @ mixing.T
     ratings = RATED * np.clip(standard, -2.5, 2.5) + np.sqrt(1 - RATED**2) * noise
     ratings = np.clip(np.round(0.75 * ratings + 0.1, 1), -2.8, 2.3)
+    strong = np.abs(ratings)
+    effects = standard + NOTICED * (strong - strong.mean(0)) / strong.std(0)
+    effects -= frequency.mean(0) @ effects
     return World(frequency, effects, ratings, rng.beta(1.6, 1.2, CONCEPTS))
 
 
@@ -162,7 +170,7 @@ def _profile(world: World, photos: int, rng: np.random.Generator) -> Profile:
             sure = sure[::-1]
         np.add.at(counts, shown, sure)
         images[_name(rng)] = [_detection(int(c), float(s), world.sizes[c], rng) for c, s in zip(shown, sure, strict=True)]
-    strength = np.log1p(4 * counts / 0.4)  # the tenth photo of a dog says little that the first didn't
+    strength = np.minimum(counts / ENOUGH, 1)  # the tenth photo of a dog says nothing that the second didn't
     suggestion = strength @ world.effects / np.sqrt(photos) + 0.3 * (photos - 35) / 8.5 * np.abs(world.effects).mean()
     return Profile(images, suggestion)
 

@@ -57,6 +57,7 @@ class DataConfig(config.DataConfig):
 
     Attributes:
         folds: Parts of the training users for cross-validation, by which everything is chosen; the validation split isn't used.
+            ``split_seed`` divides them. ``val_share`` has no meaning here and is refused.
         image_dropout: Largest share of a training profile's photos that is left out at a step.
         mixup: Probability that a training profile is mixed with another of its fold: photos of both, ratings in proportion.
     """

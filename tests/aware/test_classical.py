@@ -31,7 +31,7 @@ def profiles(aware_root):
     """Training profiles, the ratings of the concepts, and folds."""
     split = read_split(aware_root, "aware", "train", Findings())
     numbers = {name: number for number, name in split.truth_set.classes.items()}
-    dataset = Profiles(split.samples, numbers, folds_of(list(split.truth_set.truths), 3), DataConfig())
+    dataset = Profiles(split.samples, numbers, folds_of(list(split.truth_set.truths), 3, seed=0), DataConfig())
     ratings = torch.full((len(numbers), 4), torch.nan)
     for name, mine in split.ratings.items():
         ratings[numbers[name]] = torch.tensor([mine[key] for key in SITUATIONS])

@@ -60,9 +60,17 @@ def item(concepts, places, images, fold=0, rating=0.0):
 
 def test_folds_are_even_and_depend_on_ids_alone():
     ids = [f"u{index}" for index in range(32)]
-    folds = folds_of(ids, 5)
-    assert folds == folds_of(ids[::-1], 5)
+    folds = folds_of(ids, 5, seed=0)
+    assert folds == folds_of(ids[::-1], 5, seed=0)
+    assert folds != folds_of(ids, 5, seed=1)
     assert sorted(np.bincount(list(folds.values())).tolist()) == [6, 6, 6, 7, 7]
+
+
+def test_the_seed_of_the_split_decides_the_folds_and_no_share_is_held_out(config):
+    folds = [build_data(config(data__split_seed=seed)).folds for seed in (0, 0, 1)]
+    assert folds[0] == folds[1] != folds[2]
+    with pytest.raises(InvalidInput, match="the campaign has a validation split"):
+        build_data(config(data__val_share=0.3))
 
 
 def test_a_draw_replays_and_differs_by_seed(config):

@@ -79,6 +79,12 @@ def test_concepts_that_are_rated_well_do_well_but_for_waiting(tmp_path):
     assert abs(r[3]) < 0.2
 
 
+def test_strong_ratings_good_or_bad_matter(tmp_path):
+    worlds = [make_world(np.random.default_rng(seed)) for seed in range(8)]
+    r = np.mean([[np.corrcoef(np.abs(w.ratings[:, k]), w.effects[:, k])[0, 1] for k in range(4)] for w in worlds], 0)
+    assert (r > 0.4).all()
+
+
 @pytest.mark.slow
 def test_statistics_of_the_release(tmp_path):
     generate(tmp_path, "aware")
