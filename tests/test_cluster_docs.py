@@ -3,7 +3,11 @@
 import fnmatch
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,27 @@ def test_the_containers_install_what_the_lock_file_names(path):
 def test_the_containers_get_every_file_that_the_wheel_is_built_of():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
-    needed = [*wheel, "pyproject.toml", "requirements.lock", project["project"]["readme"], *project["project"]["license-files"]]
+    needed = {*wheel, "pyproject.toml", "requirements.lock", project["project"]["readme"], *project["project"]["license-files"]}
     assert [name for name in needed if not (ROOT / name).exists() or ignored(name)] == []
     assert [name for name in (".git", ".venv", "runs", "conf_local", "data/x") if not ignored(name)] == []
+    copied = re.findall(r"^    (\S+) /opt/imageclef/(\S+)$", (ROOT / "containers" / "imageclef.def").read_text(), re.MULTILINE)
+    assert {source for source, _ in copied} == needed
+    assert all(source == target for source, target in copied)
+
+
+@pytest.mark.slow
+def test_what_the_containers_get_is_enough_to_build_the_package(tmp_path):
+    definition = (ROOT / "containers" / "imageclef.def").read_text()
+    skipped = shutil.ignore_patterns("__pycache__")
+    for name, _ in re.findall(r"^    (\S+) /opt/imageclef/(\S+)$", definition, re.MULTILINE):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=skipped)
+        else:
+            shutil.copy(source, tmp_path / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "out").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"baselines/cli.py", "baselines/conf/config.yaml", "hydra_plugins/imageclef/ray_launcher.py"} <= set(names)
