@@ -14,6 +14,7 @@ from PIL import Image
 from baselines.core import pictures
 from baselines.core.charts import bars
 from baselines.core.check import Outcome
+from baselines.core.checks import Distribution
 from baselines.core.findings import Finding, Severity, worst_severity
 from baselines.core.page import (
     PICTURE_BYTES,
@@ -287,7 +288,11 @@ def _distributions(outcome: Outcome) -> Markup:
     return element("div", map(bars, _drawable(outcome)), class_="charts")
 
 
-def _drawable(outcome: Outcome) -> Iterable[Any]:
-    return (
-        replace(each, labels=tuple(cut(label, 100) for label in each.labels)) for each in outcome.distributions if each.labels
-    )
+def _drawable(outcome: Outcome) -> Iterator[Distribution]:
+    """Yield the distributions with something in them, their labels cut, without the empty bars at either end."""
+    for each in outcome.distributions:
+        used = [place for place, values in enumerate(zip(*each.series.values(), strict=True)) if any(values)]
+        if used:
+            kept = slice(used[0], used[-1] + 1)
+            series = {name: values[kept] for name, values in each.series.items()}
+            yield replace(each, labels=tuple(cut(label, 100) for label in each.labels[kept]), series=series)

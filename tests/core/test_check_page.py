@@ -11,7 +11,7 @@ from PIL import Image, ImageChops
 from baselines.core import check_page as page_module
 from baselines.core.check import Outcome
 from baselines.core.check_page import check_page
-from baselines.core.checks import DataSet, Settings, tally
+from baselines.core.checks import DataSet, Settings, histogram, tally
 from baselines.core.findings import Finding, Findings, Severity
 from baselines.core.images import examine_images
 from baselines.core.page import Album
@@ -138,3 +138,10 @@ def test_images_that_vanish_meanwhile_are_left_out(outcome):
         Path(sample.image).unlink()
     text = check_page(outcome)
     assert "<img" not in text.split('<section id="pictures"')[1].split("<script>")[0]
+
+
+def test_empty_bars_at_the_ends_of_a_chart_are_left_out(outcome):
+    shown = (histogram("sides", {"all": [25, 45]}, range(0, 100, 10)), histogram("nothing", {"all": []}, [0, 1]))
+    text = check_page(replace(outcome, distributions=shown)).split('<section id="distributions"')[1]
+    assert [label in text for label in ("10–20", "20–30", "30–40", "40–50", "50–60")] == [False, True, True, True, False]
+    assert "nothing" not in text
