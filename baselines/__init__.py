@@ -30,7 +30,7 @@ def score(
         run: The run file in the campaign's submission format.
         ids: A file of ids of the truth, one a line, that are scored alone; what the run says about the others is not used.
         bootstrap: How many bootstrap resamples the 95 % intervals are made of; 0 gives no intervals. The command's default is
-            1,000, and fewer than 100 say next to nothing.
+            1,000 (aware 2,000), and fewer than 100 say next to nothing.
         seed: Seed of the bootstrap.
         run_options: Options of the task's runs: ``allow_missing=True`` accepts a run without some of the ids,
             ``run_format="2020"`` (drawnui), ``max_concepts=50`` and ``vocabulary=["train.csv"]`` (caption-concepts) are others.

@@ -149,9 +149,8 @@ def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap",
         type=resamples,
-        default=1000,
         metavar="N",
-        help=f"resamples for the intervals (default: %(default)s; at least {LEAST_RESAMPLES}; 0: no intervals)",
+        help=f"resamples for the intervals (default: 1000, aware 2000; at least {LEAST_RESAMPLES}; 0: no intervals)",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
 

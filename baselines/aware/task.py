@@ -25,6 +25,7 @@ CARDS = (
         predicts="four ratings of a photo profile",
         baseline="multimodal regressor",
         unit="user",
+        resamples=2000,  # spec page aware.md, section 5
         splits=("train", "val", "test"),
         metrics=(
             Metric("pearson.mean", "mean over situations of Pearson's correlation"),

@@ -127,8 +127,8 @@ def score(args: argparse.Namespace) -> int:
     """Score a run: print the table, and write ``scores.json`` where asked to.
 
     Args:
-        args: ``task``; ``truth``; ``run``; ``ids``, a file or ``None``; ``bootstrap``; ``seed``; ``run_options``, by name;
-            ``json``, ``codabench`` and ``aicrowd``, files to write or ``None``.
+        args: ``task``; ``truth``; ``run``; ``ids``, a file or ``None``; ``bootstrap``, ``None`` for the task's;
+            ``seed``; ``run_options``, by name; ``json``, ``codabench`` and ``aicrowd``, files to write or ``None``.
 
     Raises:
         InvalidInput: If the truth or the run has errors; or a platform is to get an undefined score, after everything else is
@@ -137,7 +137,7 @@ def score(args: argparse.Namespace) -> int:
     """
     outputs = (("--json", args.json), ("--codabench", args.codabench), ("--aicrowd", args.aicrowd))
     refuse_overwriting([*_inputs(args), ("--run", args.run)], outputs)
-    settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
+    settings = _settings(args)
     scores = scorer.Scorer(args.task, args.truth, args.ids, settings).score(args.run).scores
     exports = (
         (args.json, scores.to_json),
@@ -163,7 +163,8 @@ def compare(args: argparse.Namespace) -> int:
 
     Args:
         args: ``task``; ``truth``; ``runs``, files; ``ids``, a file or ``None``; ``format``, one of
-            ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``; ``seed``; ``run_options``, by name.
+            ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``, ``None`` for the task's; ``seed``; ``run_options``,
+            by name.
 
     Returns:
         0 if all runs are valid, else 1.
@@ -173,7 +174,7 @@ def compare(args: argparse.Namespace) -> int:
         UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
     refuse_overwriting([*_inputs(args), *((f"the run {path}", path) for path in args.runs)], [("--out", args.out)])
-    settings = scorer.Settings(args.bootstrap, args.seed, args.run_options)
+    settings = _settings(args)
     rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
     for row in rows:
         if row.findings:
@@ -189,6 +190,11 @@ def compare(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(leaderboard.WRITERS[args.format](rows))
     return 1 if any(row.scores is None for row in rows) else 0
+
+
+def _settings(args: argparse.Namespace) -> scorer.Settings:
+    bootstrap = get_task(args.task).resamples if args.bootstrap is None else args.bootstrap
+    return scorer.Settings(bootstrap, args.seed, args.run_options)
 
 
 def _inputs(args: argparse.Namespace) -> list[tuple[str, Path | None]]:

@@ -42,6 +42,7 @@ class TaskCard:
         predicts: What is predicted, in a few words.
         baseline: The reference model, in a few words.
         unit: What one sample is; intervals resample these.
+        resamples: How many resamples the commands make intervals of, unless told otherwise.
         splits: Names of the splits that can be read and predicted.
         metrics: The metrics, the primary one first.
         run_file: File name of a run, as submitted.
@@ -66,6 +67,7 @@ class TaskCard:
     splits: tuple[str, ...]
     metrics: tuple[Metric, ...]
     run_file: str
+    resamples: int = 1000
     secondary: str = ""
     class_metrics: tuple[Metric, ...] = ()
     classes: Mapping[int, str] = field(default_factory=dict)

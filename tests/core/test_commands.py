@@ -135,6 +135,21 @@ def test_runs_that_lack_samples_are_scored_where_asked_to(capsys, tmp_path):
     assert "|allow_missing:True|" in scores.signature
 
 
+@pytest.mark.parametrize("task", all_tasks())
+def test_intervals_are_made_of_as_many_resamples_as_help_says(task, capsys, tmp_path):
+    for flag, path in (("--example-truth", tmp_path / "truth"), ("--example", tmp_path / "run")):
+        assert main(["tasks", task, flag]) == 0
+        path.write_text(capsys.readouterr().out)
+    files = ["--truth", str(tmp_path / "truth"), "--run", str(tmp_path / "run"), "--json", str(tmp_path / "scores.json")]
+    assert main(["score", task, *files]) == 0
+    used = Scores.from_json((tmp_path / "scores.json").read_text()).inputs["options"]["bootstrap"]
+    assert used == get_task(task).resamples
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert ("1000" if used == 1000 else f"{task} {used}") in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_option_that_the_task_does_not_have_is_wrong_usage(capsys, files):
     where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
     assert main(["score", TASK, *where, "--max-concepts", "5"]) == 2
