@@ -55,13 +55,15 @@ def train(argv: list[str]) -> int:
 
 
 def _refuse_names(argv: Sequence[str]) -> None:
-    """Raise :class:`UsageError` for the name of a task or an experiment alone, and say what was meant."""
+    """Raise :class:`UsageError` for the name of a task or an experiment alone, or several, and say what was meant."""
     experiments = {card.id: card.experiment for card in all_tasks().values() if card.has("model")}
     experiments |= {path.stem: path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
     for before, argument in zip(("", *argv), argv, strict=False):
         is_value = before.startswith("-") and before not in ("-m", "--multirun")  # as of --config-dir
         if argument in experiments and not is_value:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
+        if argument.startswith(("experiment=", "preset=")) and "," in argument:
+            raise UsageError(f"{argument}: a sweep has one experiment and one preset, so give a command for each")
 
 
 def _is_override(argument: str) -> bool:

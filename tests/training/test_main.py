@@ -91,3 +91,9 @@ def test_mistakes_end_in_one_line_each(overrides, expected):
 def test_the_name_of_a_task_or_an_experiment_alone_is_wrong_usage(arguments, meant):
     with pytest.raises(UsageError, match=f"give {meant}$"):
         train(arguments)
+
+
+@pytest.mark.parametrize("argument", ["experiment=coral,vqa", "preset=debug,demo"])
+def test_a_sweep_has_one_experiment_and_one_preset(argument):
+    with pytest.raises(UsageError, match="a command for each"):
+        train(["-m", "experiment=coral", argument])
