@@ -109,9 +109,9 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("tasks", {"task": None, "example": None}),
-        ("tasks vqa --example-truth", {"task": "vqa", "example": "truth"}),
-        ("tasks --example vqa", {"task": "vqa", "example": "run"}),
+        ("tasks", {"task": None, "example": None, "self_test": False}),
+        ("tasks vqa --example-truth", {"task": "vqa", "example": "truth", "self_test": False}),
+        ("tasks --example vqa", {"task": "vqa", "example": "run", "self_test": False}),
         ("sample", {"tasks": [], "out": Path("data/samples"), "size": None, "seed": 0, "full": False, "clean": False}),
         (
             "sample vqa --size 5 vqg --seed 3 --out d",
@@ -131,7 +131,7 @@ def test_version(capsys):
                 "json": None,
                 "codabench": None,
                 "aicrowd": None,
-                "bootstrap": 1000,
+                "bootstrap": None,
                 "seed": 0,
                 "run_options": {},
             },
@@ -145,7 +145,7 @@ def test_version(capsys):
                 "ids": None,
                 "format": "csv",
                 "out": Path("o"),
-                "bootstrap": 1000,
+                "bootstrap": None,
                 "seed": 4,
                 "run_options": {"run_format": "2020", "allow_missing": True, "max_concepts": 3},
             },

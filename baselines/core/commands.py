@@ -163,8 +163,8 @@ def compare(args: argparse.Namespace) -> int:
 
     Args:
         args: ``task``; ``truth``; ``runs``, files; ``ids``, a file or ``None``; ``format``, one of
-            ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``, ``None`` for the task's; ``seed``; ``run_options``,
-            by name.
+            ``leaderboard.WRITERS``; ``out``, a file or ``None``; ``bootstrap``, ``None`` for the task's; ``seed``;
+            ``run_options``, by name.
 
     Returns:
         0 if all runs are valid, else 1.
