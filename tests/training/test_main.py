@@ -1,10 +1,15 @@
 """Every shipped configuration composes, and what Hydra refuses is told in one line."""
 
+import re
+
+import hydra
 import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
 
 from baselines.core.findings import InvalidInput, UsageError
 from baselines.core.paths import conf_dir
-from baselines.training.compose import compose
+from baselines.training.compose import compose, register_schemas
 from baselines.training.main import train
 
 
@@ -96,3 +101,24 @@ def test_the_name_of_a_task_or_an_experiment_alone_is_wrong_usage(arguments, mea
 def test_a_sweep_has_one_experiment():
     with pytest.raises(UsageError, match="a command for each"):
         train(["-m", "experiment=coral,vqa", "preset=debug"])
+
+
+def test_the_folder_of_one_s_own_options_is_searched_first(tmp_path, monkeypatch, capsys):
+    (tmp_path / "conf_local/trainer").mkdir(parents=True)
+    (tmp_path / "conf_local/trainer/mine.yaml").write_text("accelerator: cpu\nthreads: 3\n")
+    monkeypatch.chdir(tmp_path)
+    train([EXPERIMENT, "trainer=mine", "--cfg", "job"])
+    assert yaml.safe_load(capsys.readouterr().out)["trainer"]["threads"] == 3
+
+
+def test_the_page_s_own_options_for_a_cluster_build_on_the_launcher(tmp_path):
+    page = (conf_dir().parent / "docs/cluster.md").read_text()
+    (tmp_path / "hydra/launcher").mkdir(parents=True)
+    (tmp_path / "hydra/launcher/mine.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    register_schemas()
+    GlobalHydra.instance().clear()
+    overrides = [EXPERIMENT, "hydra/launcher=mine", "trainer.nodes=3", f"hydra.searchpath=[file://{tmp_path}]"]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        launcher = hydra.compose("config", overrides, return_hydra_config=True).hydra.launcher
+    assert (launcher.partition, launcher.mem_gb, launcher.nodes) == ("gpu", 120, 3)
+    assert launcher["_target_"].endswith("SlurmLauncher")
