@@ -9,6 +9,7 @@ import tomllib
 import venv
 import zipfile
 from email.parser import Parser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,10 @@ def test_the_wheel_holds_the_package_and_its_configuration(wheel):
 @pytest.mark.slow
 def test_the_base_install_needs_no_torch(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        metadata = Parser().parsestr(archive.read(f"imageclef_baselines-{__version__}.dist-info/METADATA").decode())
-    required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+        described = Parser().parsestr(archive.read(f"imageclef_baselines-{__version__}.dist-info/METADATA").decode())
+    required = [Requirement(line) for line in described.get_all("Requires-Dist")]
     assert {one.name for one in required if one.marker is None} == {"numpy", "scipy", "pillow", "rich", "nibabel"}
-    assert metadata.get_all("Provides-Extra") == ["dev", "ray", "search", "slurm", "trackers", "train"]
+    assert described.get_all("Provides-Extra") == ["dev", "ray", "search", "slurm", "trackers", "train"]
 
 
 @pytest.mark.slow
@@ -133,6 +134,23 @@ def test_the_lock_file_holds_every_requirement_within_its_range(extra):
     for line in PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
+
+
+def test_the_versions_of_the_lock_file_agree_with_each_other():
+    pins, found = locked(), 0
+    for name in pins:
+        try:
+            requirements = map(Requirement, metadata.requires(name) or [])
+        except metadata.PackageNotFoundError:  # an extra that is not installed here
+            continue
+        for each in requirements:
+            if canonicalize_name(each.name) in pins and (not each.marker or each.marker.evaluate({"extra": ""})):
+                version = pins[canonicalize_name(each.name)]
+                assert each.specifier.contains(version, prereleases=True), (
+                    f"{name} needs {each}, and {version} is in the lock file"
+                )
+                found += 1
+    assert found
 
 
 def test_every_bound_says_why():
