@@ -178,12 +178,12 @@ def _to_show(outcome: Outcome) -> Iterator[_Shown]:
 
 
 def _samples(outcome: Outcome) -> dict[str, tuple[str, Any]]:
-    """Return the samples, with their splits, by id and by image file."""
+    """Return the samples, with their splits, by id and by the file of the image or the CT."""
     found: dict[str, tuple[str, Any]] = {}
     for split, sample in outcome.data_set.samples():
         found.setdefault(sample.id, (split, sample))
-        if image := getattr(sample, "image", None):
-            found[str(image)] = split, sample
+        if file := getattr(sample, "image", None) or getattr(sample, "ct", None):
+            found[str(file)] = split, sample
     return found
 
 
@@ -222,6 +222,17 @@ def _draw(outcome: Outcome, split: str, sample: Any, marked: frozenset[int]) -> 
         return None
 
 
+def _draw_alone(outcome: Outcome, split: str, sample: Any) -> Image.Image | None:
+    """Draw a sample's image as it is; a sample without one, such as a CT, as its task does."""
+    facts_ = outcome.data_set.image_of(sample)
+    if facts_ is None:
+        return _draw(outcome, split, sample, frozenset())
+    try:
+        return None if facts_.problem else _thumbnail(sample.image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
 def _thumbnail(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return pictures.shrink(image, PICTURE_SIDE)
@@ -243,14 +254,13 @@ def _pairs(outcome: Outcome, album: Album) -> Markup:
 def _pair(outcome: Outcome, finding: Finding, samples: dict[str, tuple[str, Any]], album: Album) -> Markup | None:
     embedded = []
     for name in (finding.file, finding.other):
-        facts_ = outcome.data_set.images.get(Path(name))
-        if name not in samples or facts_ is None or facts_.problem:
+        if name not in samples:
             return None
         split, sample = samples[name]
-        try:
-            embedded.append(album.add(_thumbnail(Path(name)), cut(f"{sample.id} of {split}", 120)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        picture = _draw_alone(outcome, split, sample)
+        if picture is None:
             return None
+        embedded.append(album.add(picture, cut(f"{sample.id} of {split}", 120)))
     if None in embedded:
         return None
     (split, sample), (other_split, other) = samples[finding.file], samples[finding.other]

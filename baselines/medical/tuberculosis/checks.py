@@ -277,13 +277,13 @@ def _copies(data_set: DataSet, digests: dict[str, list[Sample]]) -> Iterator[Fin
         for other in others:
             across = splits[first.id] != splits[other.id]
             what = f"the scan has the voxels of another{' in ' + splits[first.id] if across else ''}"
-            value, file = show_id(first.id), str(other.ct)
-            shown = show_id(other.id)
-            yield Finding("DATA-SPLIT-GROUP", _ERROR, what, file, id=shown, value=value, hint="keep one of them")
+            value, shown, both = show_id(first.id), show_id(other.id), (str(other.ct), str(first.ct))
+            hint = "keep one of them"
+            yield Finding("DATA-SPLIT-GROUP", _ERROR, what, both[0], id=shown, value=value, hint=hint, other=both[1])
             if first.truth and other.truth and first.truth.label != other.truth.label:
                 what = "a scan with the same voxels has another label"
                 value = f"{other.truth.label}; {first.id} has {first.truth.label}"
-                yield Finding("DATA-LABEL-CONFLICT", _ERROR, what, file, id=shown, value=value)
+                yield Finding("DATA-LABEL-CONFLICT", _ERROR, what, both[0], id=shown, value=value, other=both[1])
 
 
 # --------------------------------------------------------------------------------------------------------------- headers

@@ -1,5 +1,7 @@
 """The pictures of scans in a check's page: how slices are turned, and what lies on them."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scans import lungs, write_nifti
@@ -91,8 +93,13 @@ def test_a_scan_that_can_not_be_read_is_no_picture(tmp_path):
 
 def test_the_page_shows_slices_of_what_was_found(tmp_path):
     generate(tmp_path, "tuberculosis", size=8)
+    scans = sorted((tmp_path / "medical/tuberculosis/train").iterdir())
+    shutil.copy(scans[0], scans[1])
     page = check_page(check_data_set(get_task("tuberculosis"), tmp_path, Settings()))
     drawn = page.split('<section id="pictures"')[1].split("</section>")[0]
     assert "DATA-VOXEL-NAN" in drawn
     assert drawn.count("<img") >= 3
+    pairs = page.split('<section id="pairs"')[1].split("</section>")[0]
+    assert pairs.count("<img") >= 2
+    assert f"{scans[1].name} (all) and {scans[0].name} (all)" in pairs
     assert len(page.encode()) < 10_000_000
