@@ -246,7 +246,8 @@ def _pairs(outcome: Outcome, album: Album) -> Markup:
     if not alike:
         return element("p", "No two images are alike.")
     figures = [made for finding in alike[:PAIRS] if (made := _pair(outcome, finding, samples, album))]
-    count = sum(outcome.findings.counts[code] for code in {finding.code for finding in alike})
+    kept = outcome.findings.by_code()
+    count = len(alike) + sum(outcome.findings.counts[code] - len(kept[code]) for code in {finding.code for finding in alike})
     shown = element("p", f"{len(figures)} of {count:,} pairs are shown, those of two splits first.")
     return join(shown, gallery(figures, wide=True), album.note())
 
