@@ -113,11 +113,16 @@ def test_a_sweep_of_four_jobs_one_of_them_failing(slurm, points, tmp_path):
     assert sorted(status["attempt"] for status in statuses(tmp_path)) == [1, 1, 2, 2]
 
 
-def test_a_preempted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, uninterrupted):
+@pytest.mark.parametrize(
+    "interrupt",
+    [("scancel", "--signal=USR2"), ("scontrol", "requeue")],
+    ids=["preempted", "requeued by Slurm, as where a node fails"],
+)
+def test_an_interrupted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, uninterrupted, interrupt):
     sweep = start(tmp_path, points, *LONG)
     wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
     ((job,),) = queue("%A")
-    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    subprocess.run([*interrupt, job], check=True)
     start_again_now(job)
     code, _, err = finish(sweep)
     assert code == 0, err
