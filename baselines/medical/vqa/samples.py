@@ -21,7 +21,7 @@ from baselines.medical.clean_samples import Job, draw_apart
 from baselines.medical.phantoms import Study, draw_study, render
 from baselines.medical.reports import draw_answered_question, draw_questions
 
-VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
+VERSION = 3  # of the generator; a change of what it draws counts up, and older samples are replaced
 SIZE = 480  # images of the training set of 2020
 NOTE = "A generated sample, not data of the campaign."
 JPEG_QUALITY = 90
