@@ -303,8 +303,8 @@ def test_hostile_files_of_100_mb_are_read_in_seconds(tmp_path, case):
     start, repeated = HOSTILE[case]
     path = tmp_path / "run"
     path.write_text(start + repeated * (100 * 2**20 // len(repeated)))
-    begin = time.perf_counter()
+    begin = time.process_time()
     findings = Findings()
     read_run(path, TRUTHS, findings)
     assert findings.error_count
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
