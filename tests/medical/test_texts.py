@@ -155,6 +155,15 @@ def test_the_captioner_learns_and_every_decoding_says_so(captioner, monkeypatch)
     assert [len(each[2]) for each in predictions] == [len(text.split()) for text in expected]
 
 
+@pytest.mark.parametrize("decoding", ["risk", "climb"])
+def test_validations_while_training_search_with_beams(captioner, monkeypatch, decoding):
+    searched = written(captioner)
+    monkeypatch.setattr(captioner, "options", replace(captioner.options, decoding=decoding))
+    monkeypatch.setattr(type(captioner), "is_validating", True)
+    monkeypatch.setattr(type(captioner.captioner), "sample", None)  # drawing would fail
+    assert written(captioner) == searched
+
+
 def test_validation_is_the_mean_bleu(captioner, monkeypatch):
     monkeypatch.setattr(captioner, "sum_over_processes", lambda values: values)
     captioner.reset_validation()
