@@ -29,10 +29,15 @@ def build_module(config: Config, data: BaselineDataModule) -> AwareModule:
     """Return the module of a configuration.
 
     Raises:
-        InvalidInput: If the bases and the number of steps don't go together.
+        InvalidInput: If the bases and the number of steps don't go together, or a backbone or its weights are named.
     """
     assert isinstance(data, AwareData)
     assert isinstance(config.model, ModelConfig)
+    if config.model.name or config.model.weights is not None:
+        value = f"model.name={config.model.name}, model.weights={config.model.weights}"
+        raise invalid(
+            "CONFIG-VALUE", "there is no backbone", value=value, hint="leave both out; model.bases names what is fitted"
+        )
     bases = config.model.bases
     if not bases or len(set(bases)) < len(bases):
         hint = "name at least one, each once"

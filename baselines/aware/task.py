@@ -70,7 +70,7 @@ class DataConfig(config.DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(config.ModelConfig):
-    """The regressors whose predictions are combined; one alone is itself.
+    """The regressors whose predictions are combined; one alone is itself. No backbone: ``name`` and ``weights`` are refused.
 
     Attributes:
         bases: Which of them: ``ratings`` (the concepts' ratings, weighted by confidence; no training), ``ridge``, ``svr``,

@@ -186,6 +186,13 @@ def test_bases_that_don_t_go_with_the_steps_are_refused(config, bases, steps, me
         build_module(settings, build_data(settings))
 
 
+@pytest.mark.parametrize(("key", "value"), [("model__weights", "pretrained"), ("model__name", "resnet50")])
+def test_backbones_are_refused(config, key, value):
+    settings = config(**{key: value})
+    with pytest.raises(InvalidInput, match="there is no backbone"):
+        build_module(settings, build_data(settings))
+
+
 def test_what_is_held_out_is_not_looked_at_while_fitting(config):
     settings = config()
     data = build_data(settings)
