@@ -246,6 +246,8 @@ def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("root", type=Path, metavar="ROOT", help="data root, laid out as data/README.md says")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="truth of the test split, which a data root doesn't hold")
+    earlier = "data root of an earlier release: tell which ids, splits, classes and texts have changed since"
+    parser.add_argument("--earlier", type=Path, metavar="ROOT", help=earlier)
     listed = "write the findings to this file as well: how many of each code, and the first 1,000 of them"
     parser.add_argument("--json", type=Path, metavar="FILE", help=listed)
     page = "write a page to look at: findings, pictures of them, near duplicates, distributions; one file, without a network"

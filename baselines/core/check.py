@@ -35,9 +35,9 @@ def check(args: argparse.Namespace) -> int:
     """Check a data set and print what was found, a row a code.
 
     Args:
-        args: ``task``; ``root``; ``truth``, a file or ``None``; ``json`` and ``html``, files to write or ``None``; ``ignore``,
-            codes; ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``; ``workers``; ``cache``, whether to
-            remember what was found in each image.
+        args: ``task``; ``root``; ``truth``, a file or ``None``; ``earlier``, a folder or ``None``; ``json`` and ``html``, files
+            to write or ``None``; ``ignore``, codes; ``accept`` and ``write_accepted``, files or ``None``; ``near_distance``;
+            ``workers``; ``cache``, whether to remember what was found in each image.
 
     Returns:
         1 if there are errors, else 0.
@@ -51,12 +51,13 @@ def check(args: argparse.Namespace) -> int:
     refuse_overwriting(inputs, outputs)
     # What was accepted may be written where it was read.
     refuse_overwriting([inputs[0], *outputs], [("--write-accepted", args.write_accepted)])
-    refuse_within(args.root, [*outputs, ("--write-accepted", args.write_accepted)])
+    for folder in filter(None, (args.root, args.earlier)):
+        refuse_within(folder, [*outputs, ("--write-accepted", args.write_accepted)])
     card = get_task(args.task)
     _refuse_unknown(args.ignore, {**CODES, **card.module("checks").CHECKS.codes})
     before = read_accepted(args.accept) if args.accept else frozenset()
     store = cache_folder() / "check" / f"{_root_key(args.root)}.jsonl" if args.cache else None
-    settings = Settings(args.near_distance, args.workers, store, args.truth)
+    settings = Settings(args.near_distance, args.workers, store, args.truth, args.earlier)
     outcome = check_data_set(card, args.root, settings, args.ignore, before)
     if args.json:
         write_json_atomic(args.json, outcome.to_dict())
@@ -187,9 +188,10 @@ def check_data_set(
     severities = {name: code.severity for name, code in codes.items() if name not in checks.graded}
     collector = _Collector(root, severities, frozenset(ignore), accepted)
     splits = _read_splits(card, root, settings, checks, collector)
+    earlier = _read_earlier(card, settings, checks)
     paths = {sample.image for split in splits.values() for sample in split.samples if getattr(sample, "image", None)}
     images = examine_images(paths, settings.store, settings.workers)
-    data_set = DataSet(card, root, splits, images, settings)
+    data_set = DataSet(card, root, splits, images, settings, earlier)
     for rule in (*common_rules(checks), *checks.rules):
         collector.extend(rule(data_set))
     trivial = _score_trivial(data_set)
@@ -277,6 +279,14 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
     if settings.truth is not None:
         splits["test"] = _with_truth(card, splits.get("test"), settings.truth, collector)
     return splits
+
+
+def _read_earlier(card: TaskCard, settings: Settings, checks: Checks) -> dict[str, Any]:
+    """Read the release to compare with; what is wrong with it is not told, but that nothing of it is there."""
+    if settings.earlier is None:
+        return {}
+    unheard = _Collector(settings.earlier, {}, frozenset(), frozenset())
+    return _read_splits(card, settings.earlier, replace(settings, truth=None), checks, unheard)
 
 
 def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -> Any:

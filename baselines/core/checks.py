@@ -37,12 +37,14 @@ class Settings:
         workers: Threads that read images.
         store: File that remembers what was found in each image; ``None`` for none.
         truth: File with the truth of the test split, which is secret and so not in the data root.
+        earlier: Data root of an earlier release to compare with; ``None`` for none.
     """
 
     near_distance: int = NEAR_DISTANCE
     workers: int = 2
     store: Path | None = None
     truth: Path | None = None
+    earlier: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class DataSet:
         splits: What ``records.read_split`` returned, by name; only the splits that are there.
         images: What is known of each image file.
         settings: How to check.
+        earlier: The splits of an earlier release; empty where none is compared with.
     """
 
     card: TaskCard
@@ -62,6 +65,7 @@ class DataSet:
     splits: Mapping[str, Any]
     images: Mapping[Path, ImageFacts]
     settings: Settings
+    earlier: Mapping[str, Any] = field(default_factory=dict)
 
     def samples(self) -> Iterator[tuple[str, Any]]:
         """Yield every sample with the name of its split."""
@@ -241,6 +245,11 @@ CODES: dict[str, Code] = {
     "DATA-LABEL-CONSTANT": Code(_ERROR, "every item has the same class", "a column filled in by mistake"),
     "DATA-LABEL-CONFLICT": Code(
         _ERROR, "different labels, captions or answers for the same content", "one scan, twice, of type 1 and of type 3"
+    ),
+    "DATA-RELEASE-ID": Code(_INFO, "an id that only one of two releases has, compared by --earlier", "an image left out"),
+    "DATA-RELEASE-SPLIT": Code(_WARNING, "an id that an earlier release has in another split", "from train to test"),
+    "DATA-RELEASE-LABEL": Code(
+        _WARNING, "other classes or texts of a sample than in an earlier release", "a coral that changed its substrate"
     ),
     "DATA-NUMBER": Code(_ERROR, "not a finite number where one is due; info where text is its native form", "0,5"),
     "DATA-COUNT": Code(_INFO, "how many samples a split has, and how many were published", "3218"),

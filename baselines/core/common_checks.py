@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def common_rules(checks: Checks) -> Iterator[Rule]:
         yield lambda data_set: _classes(data_set, checks)
     if checks.group:
         yield lambda data_set: _groups(data_set, checks)
+    yield lambda data_set: _changed_since(data_set, checks)
 
 
 def _counts(data_set: DataSet) -> Iterator[Finding]:
@@ -236,6 +237,51 @@ def _groups(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
             what = f"the group is in {' and '.join(ids)}"
             value = ", ".join(show_id(each) for each in ids.values())
             yield Finding("DATA-SPLIT-GROUP", severity, what, str(data_set.root), id=group, value=value, hint=hint)
+
+
+def _changed_since(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
+    """Tell what differs from the earlier release: ids, their splits, their classes and what else they are labelled with."""
+    if not data_set.earlier:
+        return
+    before = {sample.id: (name, split, sample) for name, split in data_set.earlier.items() for sample in split.samples}
+    now = {sample.id: (name, split, sample) for name, split in data_set.splits.items() for sample in split.samples}
+    for name, missing, release in (("new", now.keys() - before.keys(), "earlier"), ("gone", before.keys() - now.keys(), "new")):
+        if missing:
+            listed = ", ".join(show_id(key) for key in sorted(missing)[:MAX_IDS])
+            what = f"{len(missing)} {data_set.card.unit}s are not in the {release} release"
+            yield Finding("DATA-RELEASE-ID", _INFO, what, str(data_set.root), id=name, value=shorten(listed))
+    for key in sorted(now.keys() & before.keys()):
+        (name, *new), (old_name, *old) = now[key], before[key]
+        file, hint = str(getattr(new[1], "image", None) or data_set.root), "say so in the notes of the release"
+        if name != old_name:
+            value = f"{old_name}, now {name}"
+            yield Finding("DATA-RELEASE-SPLIT", _WARNING, "the split has changed", file, id=key, value=value, hint=hint)
+        if _is_labelled(*old) and _is_labelled(*new) and (change := _change(old, new, checks)):
+            yield Finding(
+                "DATA-RELEASE-LABEL", _WARNING, "the label has changed", file, id=key, value=shorten(change), hint=hint
+            )
+
+
+def _is_labelled(_: Any, sample: Any) -> bool:
+    """Whether something is known to be true of a sample."""
+    return getattr(sample, "truth", None) is not None
+
+
+def _change(old: Sequence[Any], new: Sequence[Any], checks: Checks) -> str:
+    """Say how the classes of a sample, or else its label, differ between two releases; each is a split and its sample."""
+    if checks.classes:
+        counts = Counter(checks.classes(*new))
+        counts.subtract(checks.classes(*old))
+        differences = [f"{name} {count:+d}" for name, count in sorted(counts.items()) if count]
+        if differences:
+            return ", ".join(differences)
+    if checks.label and checks.label(new[1]) != checks.label(old[1]):
+        return f"{_said(checks.label(old[1]))}, now {_said(checks.label(new[1]))}"
+    return ""
+
+
+def _said(label: tuple[str, tuple[str, ...]] | None) -> str:
+    return shorten(" / ".join(label[1]), 60) if label else "nothing"
 
 
 def common_distributions(data_set: DataSet, checks: Checks) -> Iterator[Distribution]:

@@ -1,9 +1,11 @@
 """The checks that hold for every task: each finding has its planted fault."""
 
 import json
+import shutil
 from argparse import Namespace
 from collections import Counter
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,12 @@ def look(splits):
     """Return splits as a data set whose images were looked at."""
     paths = [sample.image for split in splits.values() for sample in split.samples if sample.image]
     return DataSet(get_task("drawnui-wireframe"), Path("root"), splits, examine_images(paths, None, 1), Settings())
+
+
+def since(splits, before, checks=CLASSES):
+    """Return the findings of the common rules, compared with an earlier release."""
+    data_set = replace(look(splits), earlier=before)
+    return [finding for rule in common_rules(checks) for finding in rule(data_set)]
 
 
 def found(splits, checks=CLASSES):
@@ -146,6 +154,11 @@ PLANTED = {
     "DATA-LABEL-CONFLICT": lambda splits: copy(splits, ("train", 0), ("train", 1)),
     "DATA-COUNT": lambda _: None,
 }
+RELEASES = {
+    "DATA-RELEASE-ID": lambda splits: splits["train"].samples.pop(),
+    "DATA-RELEASE-SPLIT": lambda splits: splits["test"].samples.append(splits["train"].samples.pop()),
+    "DATA-RELEASE-LABEL": set_sample("train", 0, truth="b"),
+}
 # What readers report is planted in the tests of the tasks; the rest below.
 READERS = {
     "DATA-" + rule
@@ -166,8 +179,36 @@ def test_every_planted_fault_is_found(splits, code, plant):
     assert all(finding.message for finding in findings[code])
 
 
+@pytest.mark.parametrize(("code", "plant"), RELEASES.items(), ids=RELEASES)
+def test_what_changed_since_an_earlier_release_is_told(splits, code, plant):
+    before = deepcopy(splits)
+    plant(splits)
+    told = [finding for finding in since(splits, before) if finding.code.startswith("DATA-RELEASE")]
+    assert [(finding.code, finding.severity) for finding in told] == [(code, CODES[code].severity)]
+
+
+def test_changes_are_said_in_the_terms_of_the_task(splits):
+    before = deepcopy(splits)
+    splits["train"].samples[0].truth = ["b", "b"]
+    (told,) = (finding for finding in since(splits, before) if finding.code == "DATA-RELEASE-LABEL")
+    assert (told.id, told.value) == ("train00.png", "'a -1, b +2'")
+    texts = replace(CLASSES, classes=None)
+    (told,) = (finding for finding in since(splits, before, texts) if finding.code == "DATA-RELEASE-LABEL")
+    assert "now" in told.value
+
+
+def test_a_release_is_as_it_was(splits):
+    assert not [finding for finding in since(splits, deepcopy(splits)) if "RELEASE" in finding.code]
+
+
+def test_samples_whose_truth_is_secret_in_one_release_are_not_compared(splits):
+    before = deepcopy(splits)
+    set_truths("test", None)(before)
+    assert not [finding for finding in since(splits, before) if "RELEASE" in finding.code]
+
+
 def test_every_code_has_a_fault_and_an_example():
-    assert PLANTED.keys() | READERS | {"DATA-SPLIT-MISSING", "DATA-TRIVIAL"} == CODES.keys()
+    assert PLANTED.keys() | RELEASES.keys() | READERS | {"DATA-SPLIT-MISSING", "DATA-TRIVIAL"} == CODES.keys()
     assert all(code.meaning and code.example for code in CODES.values())
 
 
@@ -340,12 +381,29 @@ def test_outputs_do_not_overwrite_inputs(wireframes, tmp_path, capsys):
     assert "--json would overwrite" in capsys.readouterr().err
 
 
+def test_two_releases_through_the_command(wireframes, tmp_path, capsys):
+    later = tmp_path / "later"
+    shutil.copytree(wireframes, later)
+    (truth,) = later.rglob("development_set.json")
+    records = json.loads(truth.read_text())
+    dropped = records[0]["annotations"].pop()
+    truth.write_text(json.dumps(records))
+    run("drawnui-wireframe", later, "--earlier", wireframes, "--json", tmp_path / "found.json")
+    findings = json.loads((tmp_path / "found.json").read_text())["findings"]
+    (told,) = (finding for finding in findings if finding["code"] == "DATA-RELEASE-LABEL")
+    assert told["id"] == records[0]["file"]
+    assert f"{dropped['detectionString']} -1" in told["value"]
+    capsys.readouterr()
+    assert run("drawnui-wireframe", later, "--earlier", tmp_path / "none") == 1
+    assert "DATA-FILE-MISSING" in capsys.readouterr().err
+
+
 def test_a_task_without_checks_says_so(monkeypatch):
     from baselines.core.findings import UsageError
 
     card = get_task("drawnui-wireframe")
     monkeypatch.setattr(type(card), "has", lambda *_: False)
-    files = dict.fromkeys(("truth", "json", "html", "accept", "write_accepted"))
+    files = dict.fromkeys(("truth", "earlier", "json", "html", "accept", "write_accepted"))
     arguments = files | {"ignore": [], "cache": False, "near_distance": 1, "workers": 1}
     with pytest.raises(UsageError, match="no checks"):
         checking.check(Namespace(task=card.id, root=Path(), **arguments))
