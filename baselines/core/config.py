@@ -129,7 +129,7 @@ class TrainerConfig:
     devices: PositiveInt = 1
     nodes: PositiveInt = 1
     accumulate: PositiveInt = 1
-    checkpoint_seconds: NonNegative = 300.0
+    checkpoint_seconds: NonNegative = 600.0
     threads: PositiveInt | None = None
     progress: Literal["auto", "bar", "lines", "none"] = "auto"
     log_every: PositiveInt = 50
