@@ -30,7 +30,7 @@ def test_layout_is_the_campaigns(root):
         assert images == max(1, round(24 * part.share))
 
 
-@pytest.mark.parametrize(("task", "counts"), [("vqa", (27, 7, 4)), ("vqg", (14, 5, 4))])
+@pytest.mark.parametrize(("task", "counts"), [("vqa", (27, 7, 4)), ("vqg", (14, 10, 12))])
 def test_the_readers_take_every_image_without_a_warning(root, task, counts):
     for split, count in zip(("train", "val", "test"), counts, strict=True):
         findings = Findings()
