@@ -25,9 +25,8 @@ Integers = NDArray[np.int64]
 ALPHAS = (0.03, 0.1, 0.3, 1.0, 3.0)  # of ridge
 COSTS = (0.1, 0.3, 1.0)  # of SVR
 POWERS = (1.0, 0.5)  # of the bag: a square root lets the tenth photo of a dog say less than the first
-FOCAL = ((10.0, 0.0), *((limit, gamma) for limit in (10.0, 15.0, 20.0, 25.0) for gamma in (1.0, 2.0, 3.0, 4.0)))  # (K, gamma)
+FOCAL = ((10.0, 0.0), (10.0, 2.0), (10.0, 4.0), (4.0, 1.0), (4.0, 2.0))  # (K, gamma)
 THRESHOLDS = np.arange(0.30, 0.51, 0.01)
-SHARES = (1.0, 0.75, 0.5, 0.25)  # of the concepts, the most telling ones, that are kept with a threshold of their own
 CLUSTERS = 4
 FOCAL_LEAF, FOCAL_DEPTH = 5, 7
 CHOICE_TREES = 40  # of the forests that choose K and gamma
@@ -251,9 +250,8 @@ class ForestRegressor(Regressor):
 class FocalRegressor(Regressor):
     """The method of LERVUP (Nguyen et al. 2020, arXiv:2012.13180): focal ratings, clusters of photos, a forest per situation.
 
-    By cross-validation are chosen: whether all concepts share a threshold, or each has its own and how many of them are kept
-    (:func:`concept_thresholds`), then ``K`` and ``gamma``. The forest has the middle one of the paper's depths and leaves. The
-    removal of outlying users, which the paper leaves open, is not done.
+    The threshold of the detector is the one whose sum of ratings correlates best with the training ratings; ``K`` and ``gamma``
+    are chosen by cross-validation. Not done: thresholds of single concepts, a subset of concepts, removal of outlying users.
 
     Args:
         ratings: ``(C, 4)`` ratings of the concepts.
@@ -261,7 +259,7 @@ class FocalRegressor(Regressor):
     """
 
     ratings: Tensor
-    thresholds: Tensor
+    threshold: Tensor
     limit: Tensor
     gamma: Tensor
     centres: Tensor
@@ -270,9 +268,8 @@ class FocalRegressor(Regressor):
         super().__init__()
         self.config = config
         self.register_buffer("ratings", ratings.clone())
-        for name in ("limit", "gamma"):
+        for name in ("threshold", "limit", "gamma"):
             self.register_buffer(name, torch.ones(4, dtype=torch.float64))
-        self.register_buffer("thresholds", torch.zeros(4, len(ratings), dtype=torch.float64))
         self.register_buffer("centres", torch.zeros(4, CLUSTERS, 3, dtype=torch.float64))
         self.trees = Trees()
 
@@ -281,7 +278,7 @@ class FocalRegressor(Regressor):
         ratings = self.ratings[:, column].double()
         # The campaign's ratings stay below 3 in size; another scale must not reach the pole.
         limit = self.limit[column].clamp(min=1.05 * float(ratings.abs().nan_to_num().max()))
-        return photo_features(batch, focal_rating(ratings, limit, self.gamma[column]), self.thresholds[column])
+        return photo_features(batch, focal_rating(ratings, limit, self.gamma[column]), float(self.threshold[column]))
 
     def features(self, batch: Batch, column: int) -> Tensor:
         """Return ``(B, 16)`` features of the profiles for a situation."""
@@ -289,15 +286,12 @@ class FocalRegressor(Regressor):
         return profile_features(photos, owners, len(batch["ids"]), self.centres[column])
 
     def fit(self, batch: Batch, folds: Integers, seed: int) -> None:
-        """Choose thresholds and focal rating, find the clusters, grow the forests."""
+        """Choose threshold and focal rating, find the clusters, grow the forests."""
         targets = batch["targets"].double().cpu().numpy()
-        sums = confidences_over(batch, len(self.ratings))
         forests = []
         for column in range(len(SITUATIONS)):
             y = targets[:, column]
-            ratings = np.nan_to_num(self.ratings[:, column].double().cpu().numpy())
-            share = best((None, *SHARES), lambda each, r=ratings, y=y: _agreement(sums, r, y, folds, each))
-            self.thresholds[column] = torch.from_numpy(concept_thresholds(sums, ratings, y, share))
+            self.threshold[column] = best(THRESHOLDS, lambda value, y=y, c=column: self._agreement(batch, value, c, y))
             found: dict[tuple[float, float], Array] = {}
             for choice in FOCAL:
                 self._cluster(batch, column, choice, seed)
@@ -311,6 +305,10 @@ class FocalRegressor(Regressor):
     def forward(self, batch: Batch) -> Tensor:
         """Return the forests' means."""
         return torch.stack([self.trees(self.features(batch, column), column) for column in range(len(SITUATIONS))], 1)
+
+    def _agreement(self, batch: Batch, threshold: float, column: int, y: Array) -> float:
+        sure = batch["confidences"] * (batch["confidences"] >= threshold)
+        return correlation(rating_sums({**batch, "confidences": sure}, self.ratings)[:, column].cpu().numpy(), y)
 
     def _cluster(self, batch: Batch, column: int, choice: tuple[float, float], seed: int) -> None:
         self.limit[column], self.gamma[column] = choice
@@ -326,45 +324,6 @@ class FocalRegressor(Regressor):
         return RandomForestRegressor(
             trees, max_depth=FOCAL_DEPTH, min_samples_leaf=FOCAL_LEAF, max_features=0.5, random_state=seed
         )
-
-
-def confidences_over(batch: Batch, concepts: int) -> Array:
-    """Return ``(thresholds, B, C)``: the bag of concepts from detections of at least each of ``THRESHOLDS``."""
-    sure = (batch["confidences"] * (batch["confidences"] >= float(least)) for least in THRESHOLDS)
-    return np.stack([bag({**batch, "confidences": each}, concepts).cpu().numpy() for each in sure])
-
-
-def concept_thresholds(sums: Array, ratings: Array, y: Array, share: float | None) -> Array:
-    """Return the least confidence of each concept, infinite for those left out, by Pearson's correlation with ratings.
-
-    Args:
-        sums: ``(thresholds, B, C)``, as :func:`confidences_over` returns them.
-        ratings: ``(C,)`` of the concepts, 0 where there is none.
-        y: ``(B,)`` ratings of the profiles.
-        share: Of the concepts to keep, each with the threshold from which on it agrees best with the profiles' ratings, those
-            that agree best; ``None`` keeps all, with the threshold in common whose sum of ratings agrees best.
-    """
-    if share is None:
-        return np.full(len(ratings), best(THRESHOLDS, lambda each: correlation(sums[each == THRESHOLDS][0] @ ratings, y)))
-    centred, wanted = sums - sums.mean(1, keepdims=True), y - y.mean()
-    norms = np.sqrt((centred**2).sum(1) * (wanted**2).sum())
-    agreement = np.sign(ratings) * np.divide(np.einsum("tbc,b->tc", centred, wanted), norms, where=norms > 0, out=0 * norms)
-    kept = np.argsort(-agreement.max(0), kind="stable")[: max(1, round(share * len(ratings)))]
-    thresholds = np.full(len(ratings), np.inf)
-    thresholds[kept] = THRESHOLDS[agreement.argmax(0)[kept]]
-    return thresholds
-
-
-def _agreement(sums: Array, ratings: Array, y: Array, folds: Integers, share: float | None) -> float:
-    """Return how well the sum of ratings agrees with those of the users of each fold, the thresholds chosen on the others."""
-    predicted = np.zeros(len(y))
-    for fold in np.unique(folds):
-        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        chosen = concept_thresholds(sums[:, inside], ratings, y[inside], share) if len(inside) else np.zeros(len(ratings))
-        rows = np.abs(THRESHOLDS[:, None] - np.where(np.isfinite(chosen), chosen, 0)).argmin(0)
-        used = sums[:, outside][rows, :, np.arange(len(ratings))].T
-        predicted[outside] = used @ np.where(np.isfinite(chosen), ratings, 0)
-    return correlation(predicted, y)
 
 
 def build_regressor(name: str, ratings: Tensor, config: ModelConfig) -> Regressor:

@@ -42,21 +42,20 @@ def focal_rating(ratings: Tensor, limit: Tensor, gamma: Tensor) -> Tensor:
     return ratings / (1 - ratings.abs() / limit) ** gamma
 
 
-def photo_features(batch: Batch, ratings: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+def photo_features(batch: Batch, ratings: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Return what LERVUP describes a photo by, for one situation.
 
     Args:
         batch: The profiles.
         ratings: ``(C,) float64`` focal ratings of the concepts; NaN where there is none.
-        thresholds: ``(C,)`` least confidence of a detection of each concept; infinite for concepts that are left out.
+        threshold: Least confidence of a detection.
 
     Returns:
         ``(P, 3) float64``, the mean positive rating, the mean negative rating and the mean confidence of each photo that says
         anything, and ``(P,) int64``, whose photo it is.
     """
     known = torch.cat([ratings, ratings.new_tensor([torch.nan])])[batch["concepts"]]
-    least = torch.cat([thresholds, thresholds.new_tensor([torch.inf])])[batch["concepts"]]
-    used = (batch["places"] >= 0) & known.isfinite() & (batch["confidences"] >= least.to(batch["confidences"].dtype))
+    used = (batch["places"] >= 0) & known.isfinite() & (batch["confidences"] >= threshold)
     users = torch.arange(len(known), device=known.device)[:, None].expand_as(known)[used]
     photos = users * (int(batch["places"].max()) + 1) + batch["places"][used]
     each, owner = torch.unique(photos, return_inverse=True)

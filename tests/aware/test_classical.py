@@ -8,15 +8,12 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
 
 from baselines.aware.classical import (
-    THRESHOLDS,
     FocalRegressor,
     KernelRegressor,
     LinearRegressor,
     RatingSum,
     Trees,
     build_regressor,
-    concept_thresholds,
-    confidences_over,
     correlation,
     cross_validate,
 )
@@ -73,12 +70,9 @@ def test_sums_of_ratings_take_an_unrated_concept_as_neutral():
 def test_photos_are_described_by_mean_ratings_of_each_sign_and_confidence():
     batch = made(3, [0, 1, 2, 3, 0], [0, 0, 0, 0, 2], [0.5, 0.6, 0.7, 0.8, 0.31])
     ratings = torch.tensor([1.0, 2.0, -1.0, torch.nan, 0.01], dtype=torch.float64)
-    thresholds = torch.full((5,), 0.4, dtype=torch.float64)  # the last detection is below it
-    photos, owners = photo_features(batch, ratings, thresholds)
+    photos, owners = photo_features(batch, ratings, 0.4)  # the last detection is below the threshold
     np.testing.assert_allclose(photos.numpy(), [[1.5, -1.0, 0.6]], atol=1e-7)
     assert owners.tolist() == [0]
-    thresholds[1] = torch.inf
-    np.testing.assert_allclose(photo_features(batch, ratings, thresholds)[0].numpy(), [[1.0, -1.0, 0.6]], atol=1e-7)
 
 
 def test_profiles_are_described_by_the_photos_nearest_to_each_centre():
@@ -145,31 +139,6 @@ def test_a_regressor_learns_repeats_itself_and_survives_its_tensors(profiles, na
         parent, _, leaf = path.rpartition(".")
         setattr(fresh.get_submodule(parent), leaf, buffer.clone())
     np.testing.assert_array_equal(said, fresh(batch))
-
-
-def test_thresholds_of_concepts_leave_out_what_says_nothing():
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=200)
-    steps = len(THRESHOLDS)
-    sums = rng.normal(size=(steps, 200, 4)) * 0.1
-    sums[5, :, 0] += y  # tells, from the sixth threshold on
-    sums[9, :, 1] -= y  # tells the opposite of its rating
-    sums[2, :, 2] -= y  # as its bad rating has it
-    ratings = np.array([1.0, 1.0, -2.0, 0.0])
-    thresholds = concept_thresholds(sums, ratings, y, 0.5)
-    np.testing.assert_array_equal(thresholds, [THRESHOLDS[5], np.inf, THRESHOLDS[2], np.inf])
-    in_common = concept_thresholds(sums, ratings, y, None)
-    assert np.ptp(in_common) == 0
-    assert in_common[0] == max(THRESHOLDS, key=lambda each: correlation(sums[each == THRESHOLDS][0] @ ratings, y))
-
-
-def test_confidences_over_a_threshold_are_those_of_surer_detections(profiles):
-    batch, ratings, _ = profiles
-    sums = confidences_over(batch, len(ratings))
-    assert sums.shape == (len(THRESHOLDS), 45, len(ratings))
-    assert (np.diff(sums, axis=0) <= 1e-12).all()
-    sure = {**batch, "confidences": batch["confidences"] * (batch["confidences"] >= float(THRESHOLDS[7]))}
-    np.testing.assert_array_equal(sums[7], bag(sure, len(ratings)).numpy())
 
 
 def test_focal_ratings_stay_away_from_the_pole(profiles):
