@@ -275,13 +275,14 @@ def _change(old: Sequence[Any], new: Sequence[Any], checks: Checks) -> str:
         differences = [f"{name} {count:+d}" for name, count in sorted(counts.items()) if count]
         if differences:
             return ", ".join(differences)
-    if checks.label and checks.label(new[1]) != checks.label(old[1]):
-        return f"{_said(checks.label(old[1]))}, now {_said(checks.label(new[1]))}"
-    return ""
+    before, after = (_texts(sample, checks) for _, sample in (old, new))
+    return f"{shorten(' / '.join(before), 60)}, now {shorten(' / '.join(after), 60)}" if before != after else ""
 
 
-def _said(label: tuple[str, tuple[str, ...]] | None) -> str:
-    return shorten(" / ".join(label[1]), 60) if label else "nothing"
+def _texts(sample: Any, checks: Checks) -> tuple[str, ...]:
+    """Return what is asked and what is true of a sample in words, as copies must agree on it, or else as it is written."""
+    label = checks.label(sample) if checks.label else None
+    return (label[0], *label[1]) if label else tuple(getattr(sample.truth, "texts", ()))
 
 
 def common_distributions(data_set: DataSet, checks: Checks) -> Iterator[Distribution]:

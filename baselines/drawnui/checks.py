@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -183,13 +183,13 @@ def _odd_ids(content: Mapping[str, Sequence[dict[str, Any]]], truths: Mapping[st
         least = 0 if key == "image" else 1
         odd = [name for name in ids if type(name) is not int or name < least]
         if odd:
-            hint = "count from 1: pycocotools takes an annotation 0 for no match"
+            hint = "count from 1" + (": pycocotools takes an annotation 0 for no match" if key == "annotation" else "")
             yield f"{key} ids that are no integers from {least} on", f"{len(odd)}, such as {shorten(odd[0])}", hint
         repeated = [name for name, count in Counter(map(str, ids)).items() if count > 1]
         if repeated:
             hint = "number them through all images"
             yield f"{key} ids that occur several times", f"{len(repeated)}, such as {shorten(repeated[0])}", hint
-    files = {str(entry.get("id")): str(entry.get("file_name")) for entry in images}
+    files = {str(entry.get("id")): PurePosixPath(str(entry.get("file_name"))).name for entry in images}
     boxes: dict[str, list[Any]] = {file: [] for file in files.values()}
     lost = [entry for entry in annotations if str(entry.get("image_id")) not in files]
     for entry in annotations:

@@ -62,7 +62,7 @@ def _refuse_names(argv: Sequence[str]) -> None:
         is_value = before.startswith("-") and before not in ("-m", "--multirun")  # as of --config-dir
         if argument in experiments and not is_value:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
-        if argument.startswith("experiment=") and "," in argument:
+        if argument.lstrip("+").startswith("experiment=") and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")
 
 

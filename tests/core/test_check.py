@@ -396,6 +396,9 @@ def test_two_releases_through_the_command(wireframes, tmp_path, capsys):
     capsys.readouterr()
     assert run("drawnui-wireframe", later, "--earlier", tmp_path / "none") == 1
     assert "DATA-FILE-MISSING" in capsys.readouterr().err
+    truth.write_text("no JSON")
+    assert run("drawnui-wireframe", wireframes, "--earlier", later) == 1
+    assert str(truth) in capsys.readouterr().err
 
 
 def test_a_task_without_checks_says_so(monkeypatch):
