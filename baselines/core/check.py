@@ -255,10 +255,8 @@ class _OfReader(Findings):
         self._collector.add(replace(finding, severity=severity))
 
 
-def _read_splits(
-    card: TaskCard, root: Path, settings: Settings, checks: Checks, collector: _Collector, *, strict: bool = False
-) -> dict[str, Any]:
-    """Read the released splits that are there; one that can't be read is left out with its findings, or raised if strict."""
+def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks, collector: _Collector) -> dict[str, Any]:
+    """Read the released splits that are there."""
     records = card.module("records")
     splits: dict[str, Any] = {}
     missing: list[Finding] = []
@@ -271,8 +269,6 @@ def _read_splits(
             is_missing = all(finding.code == "DATA-FILE-MISSING" for finding in found)
             if is_missing:
                 missing += found
-            elif strict:
-                raise
             else:
                 findings.extend(found)
     if not splits and missing:
@@ -286,11 +282,17 @@ def _read_splits(
 
 
 def _read_earlier(card: TaskCard, settings: Settings, checks: Checks) -> dict[str, Any]:
-    """Read the release to compare with; what readers tolerate in it is not told, what they don't is raised."""
+    """Read the release to compare with; what its readers tolerate is not told.
+
+    Raises:
+        InvalidInput: If nothing of it is there, or something can't be read.
+    """
     if settings.earlier is None:
         return {}
-    unheard = _Collector(settings.earlier, {}, frozenset(), frozenset())
-    return _read_splits(card, settings.earlier, replace(settings, truth=None), checks, unheard, strict=True)
+    collector = _Collector(settings.earlier, {}, frozenset(), frozenset())
+    splits = _read_splits(card, settings.earlier, replace(settings, truth=None), checks, collector)
+    collector.findings.raise_errors()
+    return splits
 
 
 def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -> Any:

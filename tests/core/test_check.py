@@ -197,6 +197,16 @@ def test_changes_are_said_in_the_terms_of_the_task(splits):
     assert "now" in told.value
 
 
+def test_changed_questions_are_told_where_copies_may_differ_in_them(splits):
+    before = deepcopy(splits)
+    for number, release in enumerate((before, splits)):
+        release["train"].samples[0].truth = Namespace(texts=(f"question {number}",))
+    told = since({"train": Split(splits["train"].samples[:1])}, {"train": Split(before["train"].samples[:1])}, Checks())
+    (change,) = (finding.value for finding in told if finding.code == "DATA-RELEASE-LABEL")
+    assert "question 0" in change
+    assert "question 1" in change
+
+
 def test_a_release_is_as_it_was(splits):
     assert not [finding for finding in since(splits, deepcopy(splits)) if "RELEASE" in finding.code]
 

@@ -211,6 +211,12 @@ def repeat(content):
     content["annotations"][1]["id"] = 1
 
 
+def shift_in_folder(content):
+    shift(content)
+    for image in content["images"]:
+        image["file_name"] = f"images/{image['file_name']}"
+
+
 def name_by_text(content):
     content["annotations"][0]["id"] = "1a"
 
@@ -219,6 +225,7 @@ def name_by_text(content):
     ("change", "message"),
     [
         (shift, "images with the boxes of another one"),
+        (shift_in_folder, "images with the boxes of another one"),
         (lose, "annotations of images that the file doesn't list"),
         (repeat, "annotation ids that occur several times"),
         (name_by_text, "annotation ids that are no integers from 1 on"),
