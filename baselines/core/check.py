@@ -376,6 +376,8 @@ def read_accepted(path: Path) -> frozenset[str]:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise invalid("CHECK-ACCEPTED", "is too large", file=path, hint=hint)
         accepted = json.loads(path.read_text(encoding="utf-8"))["accepted"]
+        if not isinstance(accepted, list):
+            raise invalid("CHECK-ACCEPTED", "what it accepts is no list", file=path, hint=hint)
         return frozenset(str(each) for each in accepted)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         message = "can't be read as a file of accepted findings"

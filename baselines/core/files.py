@@ -8,6 +8,7 @@ Lines end at ``\n``, ``\r\n`` or ``\r`` and at nothing else.
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import math
@@ -47,7 +48,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         path: The file to make or replace; its folder is made too.
         write: Gets the temporary path to write to.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if path.is_dir():  # "." has no name to write beside
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
         _write_through(path, write)
         return
     final = path.resolve() if path.is_symlink() else path

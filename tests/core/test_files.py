@@ -640,3 +640,11 @@ def test_a_pipe_gets_what_is_written(tmp_path):
         assert pipe.is_fifo()
     finally:
         os.close(reader)
+
+
+def test_a_folder_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), tmp_path):
+        with pytest.raises(IsADirectoryError):
+            write_atomic(folder, "text")
+    assert not list(tmp_path.iterdir())
