@@ -23,11 +23,20 @@ from baselines.coral.records import CODES, Sample, Split, Truth, read_split
 from baselines.coral.shapes import are_repeated
 from baselines.coral.task import SUBSTRATES
 from baselines.core import pictures
-from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, row_blocks, tally
+from baselines.core.checks import (
+    Checks,
+    DataSet,
+    Distribution,
+    alike_boxes,
+    compare_counts,
+    histogram,
+    is_generated,
+    row_blocks,
+    tally,
+)
 from baselines.core.files import read_text, show_id
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity
 from baselines.core.images import FactStore, map_parallel
-from baselines.core.metrics.detection import box_iou
 from baselines.core.metrics.raster import rasterise_classes
 from baselines.core.runs import Code
 
@@ -82,13 +91,10 @@ def same_place(data_set: DataSet) -> Iterator[Finding]:
 
 
 def _near(truth: Truth) -> Iterator[tuple[int, int, float]]:
-    """Yield two objects of a substrate with nearly the same box, and their IoU."""
-    boxes, labels, is_repeated = truth.shapes.boxes(), truth.labels, are_repeated(truth.shapes, truth.labels)
-    for rows in row_blocks(len(boxes)):
-        iou = box_iou(boxes[rows], boxes)
-        is_later = np.arange(len(boxes)) > rows[:, None]
-        near = is_later & (labels[rows, None] == labels) & (iou > NEAR_IOU) & ~is_repeated
-        yield from ((int(rows[row]), second, float(iou[row, second])) for row, second in np.argwhere(near).tolist())
+    """Yield two objects of a substrate with nearly the same box, and their IoU, without repetitions."""
+    is_repeated = are_repeated(truth.shapes, truth.labels)
+    pairs = alike_boxes(truth.shapes.boxes(), truth.labels, NEAR_IOU)
+    return (pair for pair in pairs if not is_repeated[pair[1]])
 
 
 def nested(data_set: DataSet) -> Iterator[Finding]:
@@ -98,11 +104,8 @@ def nested(data_set: DataSet) -> Iterator[Finding]:
     for _, sample, truth in _labelled(data_set):
         for inner, outer in islice(_nested(truth), MAX_TOLD):
             value, file = f"{_described(truth, inner)} in {_described(truth, outer)}", str(sample.image)
-            what, hint, both = (
-                "an object lies in another of its substrate",
-                "is one of them a hole, or annotated twice?",
-                (inner, outer),
-            )
+            what, hint = "an object lies in another of its substrate", "is one of them a hole, or annotated twice?"
+            both = (inner, outer)
             yield Finding("DATA-BOX-NESTED", _INFO, what, file, id=sample.id, value=value, hint=hint, objects=both)
 
 

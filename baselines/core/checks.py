@@ -18,6 +18,7 @@ from PIL import Image
 
 from baselines.core.findings import Finding, Severity
 from baselines.core.images import ImageFacts
+from baselines.core.metrics.detection import box_iou
 from baselines.core.runs import Code
 from baselines.core.sample_sets import is_sample
 from baselines.core.tasks import TaskCard
@@ -134,6 +135,21 @@ def row_blocks(count: int, size: int = 256) -> Iterator[NDArray[np.int64]]:
     [[0, 1], [2, 3], [4]]
     """
     yield from (np.arange(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def alike_boxes(boxes: NDArray[np.float64], labels: NDArray[np.int64], least_iou: float) -> Iterator[tuple[int, int, float]]:
+    """Yield two boxes with one label that cover nearly the same, the earlier first, and their IoU, which is over ``least_iou``.
+
+    Args:
+        boxes: ``(N, 4)`` xyxy.
+        labels: ``(N,)``.
+        least_iou: From 0 to 1.
+    """
+    for rows in row_blocks(len(boxes)):
+        iou = box_iou(boxes[rows], boxes)
+        is_later = np.arange(len(boxes)) > rows[:, None]
+        alike = is_later & (labels[rows, None] == labels) & (iou > least_iou)
+        yield from ((int(rows[row]), second, float(iou[row, second])) for row, second in np.argwhere(alike).tolist())
 
 
 def compare_counts(

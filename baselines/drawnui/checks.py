@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core import pictures
-from baselines.core.checks import Checks, DataSet, Distribution, histogram, row_blocks
+from baselines.core.checks import Checks, DataSet, Distribution, alike_boxes, histogram, row_blocks
 from baselines.core.files import show_id
 from baselines.core.findings import Finding, Severity, shorten
 from baselines.core.images import map_parallel
@@ -73,18 +73,10 @@ def empty_records(data_set: DataSet) -> Iterator[Finding]:
 def duplicate_objects(data_set: DataSet) -> Iterator[Finding]:
     """Tell boxes of one class that cover the same element."""
     for _, sample, truth in _labelled(data_set):
-        for first, second, iou in islice(_duplicates(truth), MAX_TOLD):
+        for first, second, iou in islice(alike_boxes(truth.boxes, truth.labels, NEAR_IOU), MAX_TOLD):
             value = f"boxes {first} and {second}, IoU {iou:.3f}"
             what, file, both = "two boxes of one class cover the same element", str(sample.image), (first, second)
             yield Finding("DATA-DUPLICATE-OBJECT", _WARNING, what, file, id=sample.id, value=value, objects=both)
-
-
-def _duplicates(truth: Truth) -> Iterator[tuple[int, int, float]]:
-    for rows in row_blocks(len(truth.boxes)):
-        iou = box_iou(truth.boxes[rows], truth.boxes)
-        is_later = np.arange(len(truth.boxes)) > rows[:, None]
-        same = is_later & (truth.labels[rows, None] == truth.labels) & (iou > NEAR_IOU)
-        yield from ((int(rows[row]), second, float(iou[row, second])) for row, second in np.argwhere(same).tolist())
 
 
 def extreme_aspects(data_set: DataSet) -> Iterator[Finding]:
