@@ -160,7 +160,7 @@ def measure_step(config: Config, plan: Plan | None = None) -> dict[str, Any]:
         "device": device_name(duel.loop.device),
         **figures,
         **_ratio(ours, plain),
-        **_device_figures(config, duel, figures["trainer"]["step_seconds"]),
+        **_device_figures(duel, figures["trainer"]["step_seconds"]),
     }
 
 
@@ -174,6 +174,7 @@ class PlainLoop:
 
     def __init__(self, config: Config, device: torch.device) -> None:
         self.config, self.device, self.steps = config, device, 0
+        self.is_bfloat16 = precision_of(config.trainer) == "bf16"  # once, not in the steps that are timed
         data, module = build(config)
         self.module = module.to(device).train()
         self.batches = iter(data.train_dataloader())
@@ -194,7 +195,7 @@ class PlainLoop:
         settings, accumulate = self.config.optimizer, self.config.trainer.accumulate
         for batch in islice(self.batches, accumulate):
             moved = move_data_to_device(batch, self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision_of(self.config.trainer) == "bf16"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_bfloat16):
                 loss = torch.stack(list(self.module.losses(moved).values())).sum() / accumulate
             loss.backward()
         if settings.clip_norm is not None:
@@ -257,7 +258,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _device_figures(config: Config, duel: Duel, step_seconds: float) -> dict[str, Any]:
+def _device_figures(duel: Duel, step_seconds: float) -> dict[str, Any]:
     """Count the operations of a step and, on a CUDA device, the time its kernels take."""
     loop = duel.loop
     assert loop is not None
@@ -265,7 +266,7 @@ def _device_figures(config: Config, duel: Duel, step_seconds: float) -> dict[str
         loop.step()
     flops = counter.get_total_flops()
     cuda = loop.device.type == "cuda"
-    peak = PEAK_FLOPS.get(device_name(loop.device)) if precision_of(config.trainer) == "bf16" else None
+    peak = PEAK_FLOPS.get(device_name(loop.device)) if loop.is_bfloat16 else None
     return {
         "flops_per_step": flops,
         "flops_share": flops / step_seconds / peak if peak else None,
