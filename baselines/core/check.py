@@ -356,10 +356,8 @@ def write_accepted(path: Path, outcome: Outcome, before: frozenset[str]) -> int:
     """
     accepted = outcome.fingerprints | before
     if len(accepted) > MAX_ACCEPTED:
-        what, hint = (
-            f"more than {MAX_ACCEPTED:,} findings are too many to accept",
-            "mend some, or switch codes off: --ignore CODE",
-        )
+        what = f"more than {MAX_ACCEPTED:,} findings are too many to accept"
+        hint = "mend some, or switch codes off: --ignore CODE"
         raise invalid("CHECK-ACCEPTED", what, file=path, hint=hint)
     write_json_atomic(path, {"accepted": sorted(accepted)})
     return len(accepted)

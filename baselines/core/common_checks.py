@@ -256,15 +256,11 @@ def _changed_since(data_set: DataSet, checks: Checks) -> Iterator[Finding]:
         if name != old_name:
             value = f"{old_name}, now {name}"
             yield Finding("DATA-RELEASE-SPLIT", _WARNING, "the split has changed", file, id=key, value=value, hint=hint)
-        if _is_labelled(*old) and _is_labelled(*new) and (change := _change(old, new, checks)):
+        are_labelled = all(getattr(sample, "truth", None) is not None for _, sample in (old, new))
+        if are_labelled and (change := _change(old, new, checks)):
             yield Finding(
                 "DATA-RELEASE-LABEL", _WARNING, "the label has changed", file, id=key, value=shorten(change), hint=hint
             )
-
-
-def _is_labelled(_: Any, sample: Any) -> bool:
-    """Whether something is known to be true of a sample."""
-    return getattr(sample, "truth", None) is not None
 
 
 def _change(old: Sequence[Any], new: Sequence[Any], checks: Checks) -> str:

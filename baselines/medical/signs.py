@@ -6,16 +6,14 @@ import re
 
 from baselines.core.findings import Severity
 
-Sign = tuple[
-    str, Severity, str, re.Pattern[str]
-]  # the rule of a finding, how grave it is, what the sign is, and what it looks like
+# The rule of a finding, how grave it is, what the sign is, and what it looks like.
+Sign = tuple[str, Severity, str, re.Pattern[str]]
 
-# The Chinese characters are UTF-8 that was read as GBK.
+# UTF-8 that was read as Latin-1 or Windows-1252, and as GBK, which makes Chinese characters of it.
+_DECODED_WRONGLY = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac]|[\u4e00-\u9fff\ufffd]")
+
 SIGNS: tuple[Sign, ...] = (
-    (
-        *("ENCODING", Severity.WARNING, "signs of text that was decoded wrongly"),
-        re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac]|[\u4e00-\u9fff\ufffd]"),
-    ),
+    ("ENCODING", Severity.WARNING, "signs of text that was decoded wrongly", _DECODED_WRONGLY),
     ("TEXT-CHAR", Severity.INFO, "no-break spaces", re.compile("\u00a0")),
     ("TEXT-CHAR", Severity.INFO, "curly quotes", re.compile("[\u2018-\u201f]")),
     ("TEXT-CHAR", Severity.INFO, "control characters", re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")),
