@@ -43,7 +43,9 @@ def show(renderable: RenderableType, file: TextIO | None = None) -> None:
     console = make_console(file)
     options = console.options.update(width=PLAIN_WIDTH)
     tables = [part for part in getattr(renderable, "renderables", [renderable]) if isinstance(part, Table)]
-    console.width = max(console.width, *(Measurement.get(console, options, table).minimum for table in tables), 1)
+    # Without their cells: what columns of prose hold can be broken anywhere, the others have their least width.
+    bare = [Table(*(column.copy() for column in table.columns), box=table.box) for table in tables]
+    console.width = max(console.width, *(Measurement.get(console, options, table).minimum for table in bare), 1)
     console.print(renderable)
 
 
