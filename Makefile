@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?=
+# A file's tests share what they prepare, so they stay in one process.
+PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist loadfile
 
 # The stamp's name holds the Python and the folder it was installed for, so that another of either makes .venv anew.
 STAMP := $(VENV)/.installed-$(shell $(PYTHON) -c 'import os, sys, zlib; print("%d.%d.%d-%08x" % \
