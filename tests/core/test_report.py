@@ -24,7 +24,7 @@ def on_terminal(monkeypatch):
 
     def show(renderable, columns):
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("LINES", "24")  # or of a dumb terminal, which is one without colours, 80 columns are taken for granted
+        monkeypatch.setenv("LINES", "24")  # or rich takes 80 columns for granted of a terminal without colours
         monkeypatch.setenv("TERM", "dumb")
         file = Terminal()
         report.show(renderable, file)
