@@ -37,6 +37,8 @@ from baselines.training.loop import run
 from baselines.training.module import BaselineModule, mix_seed
 
 FOLDER = "folder"  # attribute of a trial: its run folder
+TWIN = "twin"  # attribute of a trial: the number of another one with the same run folder
+DRAWS = 20  # so often are values drawn that another process is trying, before there is nothing left for this one
 GRAMMAR = "a space is written choice(a, b), range(1, 9), interval(0.1, 0.9), int(interval(1, 9)), tag(log, interval(1e-5, 0.1))"
 
 
@@ -61,8 +63,8 @@ def search(args: argparse.Namespace) -> int:
     study = open_study(path, config, prune=args.prune)
     with path.with_name(f"{path.name}.running").open("ab") as file:
         locks = TrialLocks(file)
-        while trial := _next_trial(study, space, args.trials, locks):
-            _carry_out(study, trial, [*fixed, *(f"{name}={value}" for name, value in trial.params.items())], prune=args.prune)
+        while trial := _next_trial(study, fixed, space, args.trials, locks):
+            _carry_out(study, trial, _overrides(fixed, trial), prune=args.prune)
             locks.release(trial.number)
     return _report(study, path)
 
@@ -197,16 +199,46 @@ class TrialLocks:
 
 
 def _next_trial(
-    study: optuna.Study, space: Mapping[str, BaseDistribution], trials: int, locks: TrialLocks
+    study: optuna.Study, fixed: Sequence[str], space: Mapping[str, BaseDistribution], trials: int, locks: TrialLocks
 ) -> optuna.Trial | None:
-    """Hand out a trial to this process, first those of processes that were killed; ``None`` if there are enough."""
+    """Hand out a trial to this process, first those of processes that were killed; ``None`` if there are enough.
+
+    A trial with the values of another one would have the same run folder: it gets what became of the other at once. While
+    the other is still under way there is nothing to get, so other values are drawn.
+    """
     with locks.handing_out():
         _ask_again_for_abandoned(study, locks)
-        if _count(study) >= trials:
-            return None
-        trial = study.ask(dict(space))
-        locks.take(trial.number)
-        return trial
+        draws = 0
+        while _count(study) < trials and draws < DRAWS:
+            trial = study.ask(dict(space))
+            overrides = _overrides(fixed, trial)
+            trial.set_user_attr(FOLDER, str(run_folder(compose(overrides), overrides)))
+            twin = _twin(study, trial)
+            if twin is None:
+                locks.take(trial.number)
+                return trial
+            _tell_like(study, trial, twin)
+            draws += twin.state == TrialState.RUNNING
+    return None
+
+
+def _overrides(fixed: Sequence[str], trial: optuna.Trial) -> list[str]:
+    return [*fixed, *(f"{name}={value}" for name, value in trial.params.items())]
+
+
+def _twin(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
+    """Return the trial that is at work in the same run folder, or has finished it; one that failed may be tried again."""
+    states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+    others = (other for other in study.get_trials(deepcopy=False, states=states) if other.number != trial.number)
+    return next((other for other in others if other.user_attrs.get(FOLDER) == trial.user_attrs[FOLDER]), None)
+
+
+def _tell_like(study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial) -> None:
+    trial.set_user_attr(TWIN, twin.number)
+    if twin.state == TrialState.COMPLETE:
+        study.tell(trial, twin.value)
+    else:  # the sampler learns nothing from one that failed, which is right while the other's result is unknown
+        study.tell(trial, state=TrialState.FAIL if twin.state == TrialState.RUNNING else TrialState.PRUNED)
 
 
 def _ask_again_for_abandoned(study: optuna.Study, locks: TrialLocks) -> None:
@@ -220,8 +252,7 @@ def _ask_again_for_abandoned(study: optuna.Study, locks: TrialLocks) -> None:
 
 def _carry_out(study: optuna.Study, trial: optuna.Trial, overrides: Sequence[str], *, prune: bool) -> None:
     config = compose(overrides)
-    folder = run_folder(config, overrides)
-    trial.set_user_attr(FOLDER, str(folder))
+    folder = Path(trial.user_attrs[FOLDER])
     callbacks = [Pruning(trial)] if prune else []
     try:
         result = run(config, folder, callbacks)
@@ -238,8 +269,8 @@ def _carry_out(study: optuna.Study, trial: optuna.Trial, overrides: Sequence[str
 
 
 def _keeps_failing(study: optuna.Study) -> bool:
-    """Whether the last three trials failed: then it isn't the values."""
-    last = study.get_trials(deepcopy=False)[-3:]
+    """Whether the last three trials that were carried out failed: then it isn't the values."""
+    last = [trial for trial in study.get_trials(deepcopy=False) if TWIN not in trial.user_attrs][-3:]
     return len(last) == 3 and all(trial.state == TrialState.FAIL for trial in last)
 
 
@@ -264,7 +295,7 @@ def _report(study: optuna.Study, path: Path) -> int:
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     key: Callable[[FrozenTrial], float] = lambda trial: trial.value or 0.0  # noqa: E731
     done.sort(key=key, reverse=study.direction == optuna.study.StudyDirection.MAXIMIZE)
-    others = [trial for trial in trials if trial.state != TrialState.COMPLETE]
+    others = [trial for trial in trials if trial.state != TrialState.COMPLETE and TWIN not in trial.user_attrs]
     rows = [
         (
             str(trial.number),

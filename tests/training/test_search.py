@@ -1,8 +1,10 @@
 """Searches: the space, trials that are runs, studies that go on, pruning."""
 
+import contextlib
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -88,7 +90,7 @@ HOLD = """
 import sys
 from baselines.training.search import TrialLocks
 locks = TrialLocks(open(sys.argv[1], "ab"))
-print(locks.take(1), flush=True)
+print(locks.take(int(sys.argv[2])), flush=True)
 sys.stdin.read()
 """
 
@@ -96,7 +98,7 @@ sys.stdin.read()
 def test_a_trial_of_a_process_at_work_is_left_to_it(toy_search, tmp_path):
     _, study = toy_search("model.width=4,8,16", trials=1)
     study.ask({"model.width": CategoricalDistribution((4, 8, 16))})
-    command = [sys.executable, "-c", HOLD, tmp_path / "study.journal.running"]
+    command = [sys.executable, "-c", HOLD, tmp_path / "study.journal.running", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout.readline() == "True\n"
         with (tmp_path / "study.journal.running").open("ab") as file:
@@ -106,6 +108,38 @@ def test_a_trial_of_a_process_at_work_is_left_to_it(toy_search, tmp_path):
         worker.kill()
     _, study = toy_search("model.width=4,8,16", trials=3)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+@contextlib.contextmanager
+def at_work(study, space, values, folder, root):
+    """Let another process try these values meanwhile, in this folder; gives the trial's number."""
+    study.enqueue_trial(values)
+    trial = study.ask(space)
+    trial.set_user_attr(search.FOLDER, str(folder))
+    command = [sys.executable, "-c", HOLD, root / "study.journal.running", str(trial.number)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "True\n"
+        yield trial.number
+        worker.kill()
+
+
+def test_values_that_were_tried_before_give_their_result_and_those_under_way_are_left_alone(toy_search, tmp_path, capsys):
+    _, study = toy_search("model.width=4,8", trials=1)
+    (first,) = study.trials
+    folder = Path(first.user_attrs[search.FOLDER])
+    other = 12 - first.params["model.width"]
+    with at_work(
+        study, first.distributions, {"model.width": other}, folder.with_name(f"model.width={other}"), tmp_path
+    ) as busy:
+        code, study = toy_search("model.width=4,8", trials=8)
+    assert code == 0
+    assert "RUN-BUSY" not in capsys.readouterr().err
+    twins = study.trials[2:]
+    assert {trial.user_attrs[search.TWIN] for trial in twins} == {0, busy}
+    for trial in twins:
+        is_done = trial.params == first.params
+        assert (trial.state.name, trial.value) == (("COMPLETE", first.value) if is_done else ("FAIL", None))
+    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 7  # of 8, one is under way
 
 
 def test_processes_that_start_together_try_different_values(toy_config, tmp_path):
