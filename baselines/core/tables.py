@@ -21,6 +21,19 @@ _LATEX = str.maketrans(
         "|": r"\textbar{}",  # a dash in the encoding that LaTeX takes by default
     }
 )
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # OWASP's list, "CSV Injection"; also as wide characters
 
 
 def as_markdown(head: Sequence[str], rows: Cells, text: Collection[str]) -> str:
@@ -67,7 +80,20 @@ def _latex_line(cells: Sequence[str], *, is_bold: bool) -> str:
 
 
 def as_csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return values in full precision, separated by commas, with empty fields where there is nothing."""
+    r"""Return values in full precision, separated by commas, with empty fields where there is nothing.
+
+    Names of files are up to those who send them: a text that a spreadsheet would compute gets an apostrophe before it.
+
+    >>> print(as_csv(["run", "change"], [["=1+1", -0.5], ["team 1", None]]), end="")
+    run,change
+    '=1+1,-0.5
+    team 1,
+    """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([head, *rows])
+    csv.writer(buffer, lineterminator="\n").writerows([head, *(map(_inert, row) for row in rows)])
     return buffer.getvalue()
+
+
+def _inert(cell: object) -> object:
+    """Return a cell so that no spreadsheet takes a text for a formula; numbers stay as they are."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

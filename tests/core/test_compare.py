@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baselines.cli import main
-from baselines.core.compare import LEVEL, as_latex, as_markdown, compare_runs, short_names
+from baselines.core.compare import LEVEL, as_csv, as_latex, as_markdown, compare_runs, short_names
 from baselines.core.scorer import Scorer, Settings, score_files
 
 TASK = "drawnui-wireframe"
@@ -95,6 +95,14 @@ def test_invalid_runs_come_last_and_hide_nothing(truth, runs, tmp_path, capsys):
     assert float(lines[2]["map50"]) == score_files(TASK, truth, runs[2]).score
 
 
+def test_a_run_s_name_is_no_formula_in_a_spreadsheet(truth, tmp_path):
+    names = ("=1+1", "+1", "-1", "@x", "＝1", "team 1")
+    rows = board(truth, [found(tmp_path / f"{name}.json", 40) for name in names], bootstrap=0)
+    table = list(csv.DictReader(as_csv(rows).splitlines()))
+    assert {line["run"] for line in table} == {*(f"'{name}" for name in names[:-1]), "team 1"}
+    assert [line["map50"] for line in table] == ["1.0"] * len(names)
+
+
 def test_undefined_scores_come_behind_the_others_but_before_invalid_runs(tmp_path, runs):
     empty = write(tmp_path / "truth.json", [page(number, []) for number in range(IMAGES)])
     broken = tmp_path / "a.json"
@@ -119,7 +127,7 @@ def test_a_table_names_each_run_with_interval_and_verdict(truth, runs, capsys):
 
 
 def test_json_holds_full_scores(truth, runs, tmp_path, capsys):
-    out = tmp_path / "made" / "board.json"
+    out = tmp_path / "board.json"
     arguments = ["compare", TASK, "--truth", truth, *runs, "--bootstrap", "100", "--format", "json", "--out", out]
     assert main([str(each) for each in arguments]) == 0
     assert capsys.readouterr().out == ""
