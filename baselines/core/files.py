@@ -670,7 +670,7 @@ class _JsonStream:
                 self.decoder = json.JSONDecoder(parse_constant=self._constant, parse_int=self._integer)
                 continue
             length = len(self.window) - self.position
-            offset = failure.pos - self.position if failure else length
+            offset = _noticed_at(failure) - self.position if failure else length
             in_string = failure is not None and failure.msg.startswith("Unterminated string")
             may_be_cut_off = in_string or offset >= length - len("-Infinity")
             room = MAX_RECORD_LENGTH + 1 - length
@@ -720,6 +720,15 @@ class _JsonStream:
         excerpt = self._excerpt(position)
         hint = _syntax_hint(message, excerpt, at_end=position >= len(self.window))
         return _Fault(_JSON, f"not valid JSON in column {column}: {message}", line, excerpt, hint)
+
+
+def _noticed_at(error: json.JSONDecodeError) -> int:
+    """Return where decoding stopped: from Python 3.13 on, the error's place is a comma too many, not the bracket behind it."""
+    if not error.msg.startswith("Illegal trailing comma"):
+        return error.pos
+    space = _SPACE.match(error.doc, error.pos + 1)
+    assert space is not None
+    return space.end()
 
 
 def _has_distinct_keys(value: Any, text: str) -> bool:
