@@ -64,13 +64,15 @@ def process_index() -> int:
     return int(getattr(rank_zero_only, "rank", 0))
 
 
-def run(config: Config, folder: Path, watchers: Sequence[Callback] = ()) -> RunResult:
+def run(config: Config, folder: Path, watchers: Sequence[Callback] = (), *, keep_refused: bool = True) -> RunResult:
     """Carry out a run in its folder, or what is left of it.
 
     Args:
         config: The run's configuration.
         folder: The run folder; made if it isn't there.
         watchers: Further callbacks of the training, after the run's own; one may end the run with :class:`PrunedRun`.
+        keep_refused: Whether a new folder stays where its configuration or data turn out to be unusable before the first step.
+            A job of a sweep tells it there; a person at a terminal has read it, and wants no failed run.
 
     Raises:
         InvalidInput: If the configuration, the data or a checkpoint can't be used, another process is at work in the folder,
@@ -95,7 +97,8 @@ def run(config: Config, folder: Path, watchers: Sequence[Callback] = ()) -> RunR
             return RunResult(folder, skipped=True, scores=_read_scores(folder / SCORES))
         settings = config.trainer
         status = Status(folder / STATUS, settings.max_steps, devices=settings.devices * settings.nodes, writes=first)
-        with _told_in(status, folder):
+        refused = contextlib.nullcontext() if keep_refused or not first else _removed_if_refused(folder, status)
+        with refused, _told_in(status, folder):
             if first:
                 write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
             status.update()
@@ -395,6 +398,18 @@ def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
             hint = "bring the old data back, or overwrite=true deletes what the folder holds and starts again"
             message = "the run in this folder began on other data, or on another split of them"
             raise invalid("RUN-OTHER-DATA", message, file=path, value=str(before.get("data_hash"))[:16], hint=hint)
+
+
+@contextlib.contextmanager
+def _removed_if_refused(folder: Path, status: Status) -> Iterator[None]:
+    """Remove a folder that is new if its configuration or data can't be used, as shows before the first step."""
+    is_new = all(path.name == LOCK for path in folder.iterdir())
+    try:
+        yield
+    except (InvalidInput, UsageError):
+        if is_new and status.fields["phase"] == "prepare":
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -49,6 +50,7 @@ def train(argv: list[str]) -> int:
         arguments.insert(0, "--multirun")  # the other launchers are for sweeps, of which a single run is one
     if LOCAL_CONF.is_dir() and not any(argument.startswith(("--config-dir", "-cd")) for argument in arguments):
         arguments = ["--config-dir", str(LOCAL_CONF), *arguments]
+    _refuse_unknown_flags(arguments)
     with _as_script(arguments), composition_errors_explained():
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     return sweep.report() if sweep.outcome.jobs else single.report()
@@ -64,6 +66,13 @@ def _refuse_names(argv: Sequence[str]) -> None:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
         if argument.lstrip("+").startswith("experiment=") and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")
+
+
+def _refuse_unknown_flags(arguments: Sequence[str]) -> None:
+    """Exit with Hydra's usage, as Hydra would under the name of this file, if a flag isn't one of its own."""
+    parser = get_args_parser()
+    parser.prog = "imageclef train"
+    parser.parse_args(arguments)
 
 
 def _is_override(argument: str) -> bool:
@@ -99,7 +108,7 @@ class Single:
             from baselines.training.loop import run  # here, since it takes seconds
 
             folder = run_folder(config, context.overrides.task)
-            result = run(config, folder)
+            result = run(config, folder, keep_refused=False)
             if result.scores:
                 numbers = "  ".join(_in_words(result.scores, metric.name) for metric in get_task(config.task).metrics)
                 note = "  (finished before; overwrite=true starts again)" if result.skipped else ""

@@ -184,6 +184,34 @@ def test_missing_data(toy_config, tmp_path):
     assert status(tmp_path / "run")["state"] == "failed"
 
 
+def test_what_is_refused_before_the_first_step_leaves_nothing_where_somebody_reads_it(toy_config, tmp_path, monkeypatch):
+    folder, nowhere = tmp_path / "run", str(tmp_path / "nowhere")
+    no_device = [] if torch.cuda.is_available() else [{"trainer__accelerator": "gpu"}]
+    for wrong in ({"data__root": nowhere}, {"init_from": nowhere}, *no_device):
+        with pytest.raises(InvalidInput):
+            loop.run(toy_config(**wrong), folder, keep_refused=False)
+        assert not folder.exists()
+    folder.mkdir()
+    (folder / "notes.txt").write_text("of somebody")
+    with pytest.raises(InvalidInput):
+        loop.run(toy_config(data__root=nowhere), folder, keep_refused=False)
+    assert (folder / "notes.txt").exists()
+    shutil.rmtree(folder)
+
+    def fail(*arguments):
+        raise MemoryError
+
+    # A run that has begun says how it ended; one that was there stays.
+    with monkeypatch.context() as patch:
+        patch.setattr(BaselineModule, "training_step", fail)
+        with pytest.raises(InvalidInput):
+            loop.run(toy_config(), folder, keep_refused=False)
+    assert status(folder)["state"] == "failed"
+    with pytest.raises(InvalidInput):
+        loop.run(toy_config(data__root=nowhere), folder, keep_refused=False)
+    assert status(folder)["state"] == "failed"
+
+
 def test_init_from_a_run_and_from_other_classes(finished, toy_config, tmp_path, capsys):
     _, folder = finished
     weights = load_file(folder / checkpoints.MODEL)
@@ -364,6 +392,10 @@ def test_ready_made_sweeps_and_mistakes_before_anything_starts(tmp_path, points)
 
 @pytest.mark.slow
 def test_a_typing_mistake_is_one_line(tmp_path, points):
+    done = command(tmp_path, tmp_path / "nowhere")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert not list(tmp_path.glob("runs/toy/toy/*"))
+    shutil.rmtree(tmp_path / "runs", ignore_errors=True)
     done = command(tmp_path, points, "trainer.max_stps=3")
     assert done.returncode == 1
     assert done.stderr.strip() == (

@@ -98,6 +98,15 @@ def test_the_name_of_a_task_or_an_experiment_alone_is_wrong_usage(arguments, mea
         train(arguments)
 
 
+def test_an_unknown_flag_is_wrong_usage_of_imageclef(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train([EXPERIMENT, "--nope"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: imageclef train ")
+    assert said.endswith("imageclef train: error: unrecognized arguments: --nope\n")
+
+
 def test_a_sweep_has_one_experiment():
     with pytest.raises(UsageError, match="a command for each"):
         train(["-m", "experiment=coral,vqa", "preset=debug"])
