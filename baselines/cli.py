@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 LEAST_RESAMPLES = 100  # fewer say next to nothing about the ends of an interval
+MOST = 1_000_000  # samples, resamples and the like: more are a slip, and would only run out of time or memory
+MOST_SEED = 2**32 - 1  # as of the configuration
+HASH_BITS = 256  # of the hashes by which images look alike
+MOST_WORKERS = 1024
 
 # Top-level modules by the extra that installs them, for the message when one is missing.
 EXTRAS = {
@@ -61,28 +66,33 @@ class Verb:
     forwards: bool = False
 
 
-def natural(text: str) -> int:
-    """Parse an integer of at least 0, for argparse."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return number
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Return what parses an integer from ``least`` to ``most``, for argparse."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
+        return number
+
+    parse.__name__ = "integer"  # argparse names what isn't one by it
+    return parse
 
 
-def positive(text: str) -> int:
-    """Parse an integer of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
+count, seed = integer(1, MOST), integer(0, MOST_SEED)
 
 
 def resamples(text: str) -> int:
     """Parse a number of resamples, for argparse: none, or enough for an interval of 95 %."""
     number = int(text)
-    if number and number < LEAST_RESAMPLES:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 (no intervals), and below {LEAST_RESAMPLES}")
+    if number and not LEAST_RESAMPLES <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"{text} is neither 0 (no intervals) nor from {LEAST_RESAMPLES} to {MOST}")
     return number
+
+
+def output(text: str) -> Path:
+    """Parse a file to write, for argparse; ``-`` stands for standard output."""
+    return Path("/dev/stdout") if text == "-" else Path(text)
 
 
 def _tasks(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +110,8 @@ def _tasks(parser: argparse.ArgumentParser) -> None:
 def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="task ids (default: every task that has a generator)")
     parser.add_argument("--out", type=Path, default=Path("data/samples"), metavar="DIR", help="where to (default: %(default)s)")
-    parser.add_argument("--size", type=positive, metavar="N", help="how many samples (default: the task's own)")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: %(default)s)")
+    parser.add_argument("--size", type=count, metavar="N", help="how many samples (default: the task's own)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="random seed (default: %(default)s)")
     parser.add_argument(
         "--full", action="store_true", help="images as large as the campaign's, where samples are smaller (coral)"
     )
@@ -120,8 +130,8 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", type=Path, nargs="+", metavar="RUN_DIR", help=several)
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data root, laid out as data/README.md says")
     parser.add_argument("--split", default="test", help="the split to predict (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run file to write")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="samples at a time (default: the run's own)")
+    parser.add_argument("--out", type=output, required=True, metavar="FILE", help="the run file to write")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="samples at a time (default: the run's own)")
     parser.add_argument("--format", metavar="NAME", help="run format, where a task has several (default: that of 2021)")
     parser.add_argument("--task", metavar="TASK", help="another task that the fit serves (default: the one trained)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -137,9 +147,9 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 def _score(parser: argparse.ArgumentParser) -> None:
     _run_arguments(parser)
     _scoring_arguments(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file as well")
-    parser.add_argument("--codabench", type=Path, metavar="FILE", help="write Codabench's scores.json: the metrics alone")
-    parser.add_argument("--aicrowd", type=Path, metavar="FILE", help="write AIcrowd's score and score_secondary")
+    parser.add_argument("--json", type=output, metavar="FILE", help="write the scores to this file as well")
+    parser.add_argument("--codabench", type=output, metavar="FILE", help="write Codabench's scores.json: the metrics alone")
+    parser.add_argument("--aicrowd", type=output, metavar="FILE", help="write AIcrowd's score and score_secondary")
 
 
 def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +162,7 @@ def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"resamples for the intervals (default: 1000, aware 2000; at least {LEAST_RESAMPLES}; 0: no intervals)",
     )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +180,7 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="of the table (default: %(default)s; LaTeX needs the package booktabs)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table to this file instead of printing it")
+    parser.add_argument("--out", type=output, metavar="FILE", help="write the table to this file instead of printing it")
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -197,7 +207,7 @@ def _run_options(parser: argparse.ArgumentParser, format_flag: str) -> None:
             {"type": Path, "metavar": "FILE", "nargs": "+"},
             "caption-concepts: concept files of the development set; concepts that none of them has are a warning",
         ),
-        ("--max-concepts", {"type": positive, "metavar": "N"}, "caption-concepts: most concepts of an image (default: 100)"),
+        ("--max-concepts", {"type": count, "metavar": "N"}, "caption-concepts: most concepts of an image (default: 100)"),
     ):
         dest = "run_format" if flag == format_flag else flag.removeprefix("--").replace("-", "_")
         parser.add_argument(flag, dest=dest, action=_RunOption, default=argparse.SUPPRESS, help=text, **options)
@@ -223,7 +233,7 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="TASK | OVERRIDE", action=_SplitTask, help="a task id, and any key=value of conf/"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
+    parser.add_argument("--json", type=output, metavar="FILE", help="write the figures to this file as well")
     parser.set_defaults(task=None)
 
 
@@ -249,17 +259,21 @@ def _check(parser: argparse.ArgumentParser) -> None:
     earlier = "data root of an earlier release: tell which ids, splits, classes and texts have changed since"
     parser.add_argument("--earlier", type=Path, metavar="ROOT", help=earlier)
     listed = "write the findings to this file as well: how many of each code, and the first 1,000 of them"
-    parser.add_argument("--json", type=Path, metavar="FILE", help=listed)
+    parser.add_argument("--json", type=output, metavar="FILE", help=listed)
     page = "write a page to look at: findings, pictures of them, near duplicates, distributions; one file, without a network"
-    parser.add_argument("--html", type=Path, metavar="FILE", help=page)
+    parser.add_argument("--html", type=output, metavar="FILE", help=page)
     parser.add_argument("--ignore", metavar="CODE", nargs="+", default=[], help="codes that are not looked for")
     parser.add_argument("--accept", type=Path, metavar="FILE", help="findings that are known and accepted")
-    accepted = "write the errors and warnings of this check, and those of --accept, to this file, to be accepted"
-    parser.add_argument("--write-accepted", type=Path, metavar="FILE", help=accepted)
+    accepted = "write the errors and warnings of this check, and what --accept holds, to this file, to be accepted from now on"
+    parser.add_argument("--write-accepted", type=output, metavar="FILE", help=accepted)
     near = "most bits, of 256, in which two images that look alike differ (default: %(default)s)"
-    parser.add_argument("--near-distance", type=natural, default=24, metavar="BITS", help=near)
+    parser.add_argument("--near-distance", type=integer(0, HASH_BITS), default=24, metavar="BITS", help=near)
     parser.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="threads (default: all cores)"
+        "--workers",
+        type=integer(1, MOST_WORKERS),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="threads (default: all cores)",
     )
     remember = "forget what an earlier check found in each image, and remember nothing"
     parser.add_argument("--no-cache", dest="cache", action="store_false", help=remember)
@@ -273,15 +287,13 @@ def _results(parser: argparse.ArgumentParser) -> None:
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a run folder, or a folder with run folders below it")
     page = "write a page to look at as well: one file, without a network"
-    parser.add_argument("--html", type=Path, metavar="FILE", help=page)
+    parser.add_argument("--html", type=output, metavar="FILE", help=page)
 
 
 def _sweep(parser: argparse.ArgumentParser) -> None:
     space = "any key=value of conf/; those with several values, such as model.channels=64,128, span the space"
     parser.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=space)
-    parser.add_argument(
-        "--trials", type=positive, required=True, metavar="N", help="trials of the study, all processes together"
-    )
+    parser.add_argument("--trials", type=count, required=True, metavar="N", help="trials of the study, all processes together")
     parser.add_argument("--study", type=Path, metavar="FILE", help="file of the study (default: beside the runs)")
     parser.add_argument("--prune", action="store_true", help="end trials early that do worse than the median of the others")
 
@@ -425,12 +437,30 @@ def _run(name: str, arguments: list[str]) -> int:
     parsed = arguments if forward else parser.parse_intermixed_args(arguments)
     module, _, function = verb.handler.partition(":")
     try:
-        code = getattr(importlib.import_module(module), function)(parsed)
+        with _others_aside(parsed):
+            code = getattr(importlib.import_module(module), function)(parsed)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001  the last place that can explain it
+    except Exception as error:  # the last place that can explain it
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
         return _explain(error, name)
     return OK if code is None else int(code)
+
+
+def _others_aside(parsed: argparse.Namespace | list[str]) -> AbstractContextManager[object]:
+    """While a file to write is standard output, print everything else to standard error."""
+    from baselines.core.files import STDOUT  # imported late: help needs none of it
+
+    is_taken = isinstance(parsed, argparse.Namespace) and STDOUT in vars(parsed).values()
+    return redirect_stdout(sys.stderr) if is_taken else nullcontext()
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether the user stopped what failed then: some packages turn an interrupt of their import into an error of their own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _explain(error: Exception, verb: str) -> int:

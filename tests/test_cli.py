@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from baselines import __version__, cli
+from baselines.core.files import write_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "numpy", "scipy", "PIL", "rich", "nibabel")
@@ -185,13 +186,22 @@ def test_arguments(line, expected, handled):
         ("score vqa --run r", "--truth"),
         ("score vqa --truth t", "--run"),
         ("score --truth t --run r", "TASK"),
-        ("score vqa --truth t --run r --bootstrap -1", "-1 is not 0 (no intervals), and below 100"),
-        ("score vqa --truth t --run r --bootstrap 1", "1 is not 0 (no intervals), and below 100"),
+        ("score vqa --truth t --run r --bootstrap -1", "-1 is neither 0 (no intervals) nor from 100 to 1000000"),
+        ("score vqa --truth t --run r --bootstrap 1", "1 is neither 0 (no intervals) nor from 100 to 1000000"),
+        ("compare vqa r --truth t --bootstrap 99999999", "99999999 is neither"),
+        ("score vqa --truth t --run r --max-concepts 0", "0 is not from 1 to 1000000"),
+        ("score vqa --truth t --run r --seed -1", "-1 is not from 0 to 4294967295"),
+        ("sample --seed 99999999999", "99999999999 is not from 0 to 4294967295"),
+        ("check vqa d --near-distance 999", "999 is not from 0 to 256"),
+        ("check vqa d --workers 0", "0 is not from 1 to 1024"),
+        ("check vqa d --workers 100000", "100000 is not from 1 to 1024"),
+        ("predict r --data d --out f --batch-size 0", "0 is not from 1 to 1000000"),
+        ("sweep a=1,2 --trials 0", "0 is not from 1 to 1000000"),
         ("score vqa --truth t --run r --boot 5", "--boot"),
         ("validate vqa --run r", "one of the arguments --truth --ids is required"),
         ("validate vqa --run r --truth t --ids i", "not allowed with argument"),
-        ("sample --size 0", "0 is below 1"),
-        ("sample --size many", "--size"),
+        ("sample --size 0", "0 is not from 1 to 1000000"),
+        ("sample --size many", "--size: invalid integer value: 'many'"),
         ("predict", "RUN_DIR"),
         ("bench walk", "walk"),
         ("bench step vqa vqg", "one task at a time, not vqa, vqg"),
@@ -278,6 +288,43 @@ def test_a_bug_is_called_one(error, handled, capsys):
 def test_interrupt(handled):
     handled.does = raising(KeyboardInterrupt())
     assert cli.main(["tasks"]) == 130
+
+
+def test_an_interrupt_that_a_package_turns_into_its_own_error_stays_one(handled, capsys):
+    error = ImportError("this package could not be imported")
+    error.__context__ = KeyboardInterrupt()
+    handled.does = raising(error)
+    assert cli.main(["tasks"]) == 130
+    assert capsys.readouterr().err == "imageclef: interrupted\n"
+
+
+@pytest.mark.parametrize("imported", ["argparse", "baselines.core.scorer"])
+def test_an_interrupt_of_the_imports_is_one_line(imported, tmp_path):
+    """Of the front door's own, before it can hear anything, and of a verb's."""
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {imported!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+""")
+    done = run("score", "vqa", "--truth", "t", "--run", "r", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "imageclef: interrupted\n")
+
+
+def test_while_a_file_to_write_is_standard_output_all_else_goes_to_standard_error(handled, capfd):
+    def does():
+        sys.stdout.write("a table\n")
+        write_atomic(handled.arguments.json, "{}")
+
+    handled.does = does
+    assert cli.main(["score", "vqa", "--truth", "t", "--run", "r", "--json", "-"]) == 0
+    assert capfd.readouterr() == ("{}", "a table\n")
+    assert cli.main(["score", "vqa", "--truth", "t", "--run", "r", "--json", os.devnull]) == 0
+    assert capfd.readouterr() == ("a table\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["tasks"]])

@@ -31,7 +31,7 @@ from PIL import Image
 import baselines
 from baselines.core import report
 from baselines.core.checks import NEAR_DISTANCE
-from baselines.core.files import write_json_atomic
+from baselines.core.files import check_outputs, write_json_atomic
 from baselines.core.findings import UsageError
 from baselines.core.images import near_pairs
 from baselines.core.scorer import Scorer, Settings, score_files
@@ -68,6 +68,7 @@ def bench(args: argparse.Namespace) -> int:
             measured; ``overrides``, which these two don't take; ``json``, a file to write the figures to, or ``None``.
 
     Raises:
+        InvalidInput: If the file can't be written where it should.
         UsageError: If there is no such task, nothing is measured for it, or there are overrides.
     """
     measures = {"score": MEASURES, "check": CHECK_MEASURES}.get(args.what)
@@ -78,6 +79,7 @@ def bench(args: argparse.Namespace) -> int:
         raise UsageError(f"bench {args.what} takes no overrides (saw {' '.join(args.overrides)})")
     if args.task is not None and get_task(args.task).id not in measures:
         raise UsageError(f"nothing is measured for {args.task}: the tasks are {', '.join(measures)}")
+    check_outputs([], [("--json", args.json)])
     figures: list[Figure] = []
     for task in [args.task] if args.task else measures:
         if sys.stderr.isatty():

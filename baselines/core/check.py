@@ -19,7 +19,7 @@ from typing import Any
 
 from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
-from baselines.core.files import MAX_FILE_BYTES, refuse_overwriting, refuse_within, show_id, write_atomic, write_json_atomic
+from baselines.core.files import MAX_FILE_BYTES, check_outputs, refuse_within, show_id, write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, nearest, worst_severity
 from baselines.core.images import cache_folder, examine_images
 from baselines.core.report import cells_table, make_console, show
@@ -28,6 +28,8 @@ from baselines.core.tasks import TaskCard, get_task
 
 _ERROR, _INFO = Severity.ERROR, Severity.INFO
 EXAMPLES = 10  # findings of a code that the table shows
+# After these the rest of a truth has not been read, so nobody knows which ids it lacks.
+CUT_SHORT = tuple(f"DATA-{rule}" for rule in "FILE-MISSING FILE-UNREADABLE FILE-EMPTY TOO-LARGE TOO-MANY-ERRORS JSON".split())
 MAX_ACCEPTED = 500_000  # findings in a file of accepted ones: about 100 MB
 
 
@@ -43,14 +45,20 @@ def check(args: argparse.Namespace) -> int:
         1 if there are errors, else 0.
 
     Raises:
-        InvalidInput: If nothing of the data set is there, or the file of accepted findings can't be read.
-        UsageError: If a file to write is one of the files to read.
+        InvalidInput: If nothing of the data set is there, the file of accepted findings can't be read, or a file can't be
+            written where it should.
+        UsageError: If a file to write is one of the files to read, or a code to ignore is none.
     """
     inputs = [("--truth", args.truth), ("--accept", args.accept)]
     outputs = [("--json", args.json), ("--html", args.html)]
-    refuse_overwriting(inputs, outputs)
+    for name, folder in (("ROOT", args.root), ("--earlier", args.earlier)):
+        if folder is not None and not folder.is_dir():
+            what = "a folder is due, and this is a file" if folder.exists() else "there is no such folder"
+            hint = f"{name} is a data root, laid out as data/README.md says"
+            raise invalid("DATA-FILE-MISSING", what, file=folder, hint=hint)
+    check_outputs(inputs, outputs)
     # What was accepted may be written where it was read.
-    refuse_overwriting([inputs[0], *outputs], [("--write-accepted", args.write_accepted)])
+    check_outputs([inputs[0], *outputs], [("--write-accepted", args.write_accepted)])
     for folder in filter(None, (args.root, args.earlier)):
         refuse_within(folder, [*outputs, ("--write-accepted", args.write_accepted)])
     card = get_task(args.task)
@@ -70,7 +78,9 @@ def check(args: argparse.Namespace) -> int:
     console.print(verdict(outcome))
     if args.write_accepted:
         count = write_accepted(args.write_accepted, outcome, before)
-        console.print(f"{count} accepted findings are in {args.write_accepted}")
+        errors = outcome.findings.error_count
+        told = f", the {errors} error{'' if errors == 1 else 's'} of this check among them" if errors else ""
+        console.print(f"{count} accepted findings are in {args.write_accepted}{told}")
     return 1 if outcome.findings.error_count else 0
 
 
@@ -78,7 +88,7 @@ def _refuse_unknown(ignored: Iterable[str], codes: Mapping[str, Code]) -> None:
     """Refuse to switch off what isn't there."""
     for code in ignored:
         if code not in codes:
-            raise UsageError(f"--ignore {code}: there is no such code; {nearest(code, codes)}")
+            raise UsageError(f"--ignore {code}: there is no such code; {nearest(code, codes)} (docs/data-codes.md lists all)")
 
 
 def _root_key(root: Path) -> str:
@@ -300,14 +310,15 @@ def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -
     if split is None:
         message = "the test split is not in the data root, so its truth can't be checked with it"
         raise invalid("DATA-FILE-MISSING", message, file=path, hint="put the test set where data/README.md says")
-    truth_set = card.module("records").read_truth(path, card.id, _OfReader(collector))
+    findings = _OfReader(collector)
+    truth_set = card.module("records").read_truth(path, card.id, findings)
     ids = {sample.id for sample in split.samples}
     for name in sorted(truth_set.truths.keys() - ids):
-        collector.extend(
-            [Finding("DATA-ID-NO-IMAGE", _ERROR, "the truth has an id that the test split lacks", str(path), id=name)]
-        )
-    for name in sorted(ids - truth_set.truths.keys()):
-        collector.extend([Finding("DATA-ID-NO-LABEL", _ERROR, "the truth lacks an id of the test split", str(path), id=name)])
+        collector.add(Finding("DATA-ID-NO-IMAGE", _ERROR, "the truth has an id that the test split lacks", str(path), id=name))
+    is_unusable = findings.error_count and not truth_set.truths
+    if not is_unusable and not any(findings.counts[code] for code in CUT_SHORT):
+        for name in sorted(ids - truth_set.truths.keys()):
+            collector.add(Finding("DATA-ID-NO-LABEL", _ERROR, "the truth lacks an id of the test split", str(path), id=name))
     samples = tuple(
         replace(sample, truth=truth_set.truths.get(sample.id)) if hasattr(sample, "truth") else sample
         for sample in split.samples

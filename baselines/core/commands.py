@@ -17,7 +17,7 @@ import numpy as np
 
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
-from baselines.core.files import refuse_overwriting, write_atomic
+from baselines.core.files import check_outputs, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
@@ -131,12 +131,12 @@ def score(args: argparse.Namespace) -> int:
             ``seed``; ``run_options``, by name; ``json``, ``codabench`` and ``aicrowd``, files to write or ``None``.
 
     Raises:
-        InvalidInput: If the truth or the run has errors; or a platform is to get an undefined score, after everything else is
-            written: ``--json`` holds it as ``null``, with the reason.
+        InvalidInput: If the truth or the run has errors, or a file can't be written where it should; or a platform is to get an
+            undefined score, after everything else is written: ``--json`` holds it as ``null``, with the reason.
         UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
     outputs = (("--json", args.json), ("--codabench", args.codabench), ("--aicrowd", args.aicrowd))
-    refuse_overwriting([*_inputs(args), ("--run", args.run)], outputs)
+    check_outputs([*_inputs(args), ("--run", args.run)], outputs)
     settings = _settings(args)
     scores = scorer.Scorer(args.task, args.truth, args.ids, settings).score(args.run).scores
     exports = (
@@ -170,10 +170,10 @@ def compare(args: argparse.Namespace) -> int:
         0 if all runs are valid, else 1.
 
     Raises:
-        InvalidInput: If the truth has errors.
+        InvalidInput: If the truth has errors, or the table can't be written where it should.
         UsageError: If a file to write is one of the files to read, or the task lacks an option.
     """
-    refuse_overwriting([*_inputs(args), *((f"the run {path}", path) for path in args.runs)], [("--out", args.out)])
+    check_outputs([*_inputs(args), *((f"the run {path}", path) for path in args.runs)], [("--out", args.out)])
     settings = _settings(args)
     rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
     for row in rows:

@@ -35,6 +35,7 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_RECORD_LENGTH = 8 * 2**20  # characters of a line, or of one element of a JSON list
 MAX_ERRORS = 10_000
 CHUNK = 2**20
+STDOUT = Path("/dev/stdout")  # as a file to write: the process's own standard output, whatever ``sys.stdout`` is meanwhile
 SNIFFED_LINES, SNIFFED_LENGTH = 50, 20_000  # a separator shows in the first lines, and in their first characters
 
 
@@ -50,7 +51,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     if path.is_dir():  # "." has no name to write beside
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if path == STDOUT or (path.exists() and not path.is_file()):
         _write_through(path, write)
         return
     final = path.resolve() if path.is_symlink() else path
@@ -76,7 +77,8 @@ def _write_through(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "file"
         write(temporary)
-        with temporary.open("rb") as source, path.open("wb") as target:
+        # Opened by its name, standard output would lose what a file it is appended to holds.
+        with temporary.open("rb") as source, os.fdopen(os.dup(1), "wb") if path == STDOUT else path.open("wb") as target:
             shutil.copyfileobj(source, target)
 
 
@@ -100,24 +102,45 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def refuse_overwriting(inputs: Iterable[tuple[str, Path | None]], outputs: Iterable[tuple[str, Path | None]]) -> None:
-    """Make sure that no file to write is one to read, and that no two are the same, before anything is read or written.
+def check_outputs(inputs: Iterable[tuple[str, Path | None]], outputs: Iterable[tuple[str, Path | None]]) -> None:
+    """Make sure, before anything is read or written, that files can be written: into folders that are there, over no input.
 
     Args:
         inputs: What the user calls each file to read, such as ``--truth``, and the file; ``None`` where it isn't given.
         outputs: The same of the files to write.
 
     Raises:
+        InvalidInput: If the folder of a file to write is missing, or takes no files: a misspelt one is not made.
         UsageError: If two names, links followed, lead to one file.
     """
+    given = [(name, path) for name, path in outputs if path is not None]
     taken = [(name, path) for name, path in inputs if path is not None]
-    for name, path in outputs:
-        if path is None:
-            continue
+    for name, path in given:
         other = next((label for label, each in taken if _is_same_file(path, each)), None)
         if other is not None:
             raise UsageError(f"{name} would overwrite {other}, they are the same file: {path}; name another file to write")
         taken.append((name, path))
+    Findings(finding for name, path in given for finding in _why_unwritable(name, path)).raise_errors()
+
+
+def _why_unwritable(name: str, path: Path) -> Iterator[Finding]:
+    """Say what stands in the way of a file to write, if anything does."""
+
+    def told(place: Path, message: str, hint: str) -> Finding:
+        return Finding("OUTPUT-PATH", Severity.ERROR, f"{name} {message}", str(place), hint=hint)
+
+    if path == STDOUT:
+        return
+    folder = path.resolve().parent if path.is_symlink() else path.parent
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if path.is_dir():
+        yield told(path, "needs a file, and this is a folder", "name a file in it")
+    elif not there.is_dir():
+        yield told(there, "needs a folder here, and this is a file", "check the path")
+    elif there != folder:
+        yield told(folder, "needs this folder, and there is none", "make it, or check the path")
+    elif not os.access(folder, os.W_OK) and (path.is_file() or not path.exists()):  # into devices one writes as they are
+        yield told(folder, "needs a folder that can be written to", "check its permissions, or name another")
 
 
 def refuse_within(folder: Path, outputs: Iterable[tuple[str, Path | None]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 MAX_KEPT_PER_CODE = 1000
 MAX_VALUE_LENGTH = 80
+MAX_LISTED = 20  # names that a hint lists where none is near what was given
 
 
 class Severity(StrEnum):
@@ -202,7 +203,7 @@ def invalid(code: str, message: str, *, file: object = "", value: object = "", h
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "the choices are") -> str:
-    """Return a hint that names the nearest of the known names, or all of them where none is near.
+    """Return a hint that names the nearest of the known names; where none is near all of them, if they are few.
 
     Args:
         name: What was given; case and what is behind 100 characters make no difference.
@@ -211,10 +212,16 @@ def nearest(name: str, known: Iterable[str], otherwise: str = "the choices are")
 
     >>> nearest("max_step", ["max_steps", "devices"]), nearest("x", ["a", "b"], "the tasks are")
     ('did you mean max_steps?', 'the tasks are a, b')
+    >>> nearest("odd", [f"{word}-{number}" for word in ("odd-box", "rare-class") for number in range(15)])
+    'the nearest are odd-box-9, odd-box-8, odd-box-7'
     """
     by_case = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.strip().lower()[:100], by_case, n=1)
-    return f"did you mean {by_case[near[0]]}?" if near else f"{otherwise} {', '.join(by_case.values())}"
+    plain = name.strip().lower()[:100]
+    if near := difflib.get_close_matches(plain, by_case, n=1):
+        return f"did you mean {by_case[near[0]]}?"
+    if len(by_case) <= MAX_LISTED:
+        return f"{otherwise} {', '.join(by_case.values())}"
+    return f"the nearest are {', '.join(by_case[each] for each in difflib.get_close_matches(plain, by_case, cutoff=0))}"
 
 
 def shorten(value: object, length: int = MAX_VALUE_LENGTH) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from baselines.core import report, sweeps
 from baselines.core.charts import Point
-from baselines.core.files import MAX_FILE_BYTES, printable, refuse_overwriting, show_id, write_atomic
+from baselines.core.files import MAX_FILE_BYTES, check_outputs, printable, show_id, write_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError
 from baselines.core.results import Evaluation, Scores
 from baselines.core.scorer import read_run, read_truth
@@ -206,12 +206,13 @@ def report_folder(args: argparse.Namespace) -> int:
         args: ``folder``; ``html``, a file to write or ``None``.
 
     Raises:
-        InvalidInput: If there is no run, or the files of a finished run of a sweep can't be read.
+        InvalidInput: If there is no run, the files of a finished run of a sweep can't be read, or the page can't be written.
         UsageError: If the page would replace a file of the runs.
     """
+    check_outputs([], [("--html", args.html)])
     if (args.folder / sweeps.STATUS).exists():
         run = RunFolder(args.folder)
-        refuse_overwriting([(path.name, path) for path in args.folder.iterdir()], [("--html", args.html)])
+        check_outputs([(path.name, path) for path in args.folder.iterdir()], [("--html", args.html)])
         if args.html:
             from baselines.core.run_page import run_page
 
@@ -220,7 +221,7 @@ def report_folder(args: argparse.Namespace) -> int:
         return 0
     runs = sweeps.read_runs(args.folder)
     files = [(str(path), path) for run in runs for path in run.folder.iterdir()]
-    refuse_overwriting(files, [("--html", args.html)])
+    check_outputs(files, [("--html", args.html)])
     if args.html:
         from baselines.core.sweep_page import sweep_page
 

@@ -19,7 +19,7 @@ from scipy import stats
 
 from baselines.core import report, tables
 from baselines.core.config import NEUTRAL_KEYS, flatten
-from baselines.core.files import MAX_FILE_BYTES, refuse_within, write_atomic
+from baselines.core.files import MAX_FILE_BYTES, check_outputs, refuse_within, write_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
 from baselines.core.results import Scores
 from baselines.core.tasks import get_task
@@ -99,8 +99,9 @@ def results(args: argparse.Namespace) -> int:
         0 if all runs are finished, else 1.
 
     Raises:
-        InvalidInput: If there are no runs, or one of their files can't be read.
+        InvalidInput: If there are no runs, one of their files can't be read, or the table can't be written.
     """
+    check_outputs([], [("--out", args.out)])
     runs = read_runs(args.folder)
     rows = summarise(runs)
     if args.out is not None:
@@ -124,6 +125,9 @@ def read_runs(folder: Path) -> list[Run]:
     """
     findings = Findings()
     runs = []
+    if not folder.is_dir():
+        what = "this is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise invalid("RESULTS-NONE", what, file=folder, hint="give a run folder, or one above, such as runs/vqa/vqa")
     for path in sorted(folder.rglob(STATUS)):
         try:
             runs.append(_read_run(path.parent))

@@ -145,19 +145,29 @@ def coco_files(data_set: DataSet) -> Iterator[Finding]:
     folders = {folder for image in images for folder in (image.parent, image.parent.parent)}
     truths = {sample.id: truth for _, sample, truth in _labelled(data_set)}
     for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        if not _holds_object(path):  # the campaign's files are lists
+            continue
+        if (size := path.stat().st_size) > MAX_COCO_BYTES:
+            what, hint = "too large for a COCO file of this set, so it was not looked at", "export it again, or take it out"
+            yield Finding("DATA-TOO-LARGE", _ERROR, what, str(path), value=f"{size / 2**20:.0f} MiB", hint=hint)
+            continue
         content = _read_coco(path)
         for what, value, hint in _odd_ids(content, truths) if content else ():
             yield Finding("DATA-ANNOTATION-ID", _ERROR, what, str(path), value=value, hint=hint)
 
 
-def _read_coco(path: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """Return the images and annotations of a COCO file; ``None`` if it is none, or too large to be one of these sets."""
+def _holds_object(path: Path) -> bool:
+    """Whether a file begins as a JSON object does."""
     try:
-        if path.stat().st_size > MAX_COCO_BYTES:
-            return None
         with path.open("rb") as file:
-            if not file.read(64).lstrip().startswith(b"{"):  # the campaign's files are lists
-                return None
+            return file.read(64).lstrip().startswith(b"{")
+    except OSError:
+        return False
+
+
+def _read_coco(path: Path) -> dict[str, list[dict[str, Any]]] | None:
+    """Return the images and annotations of a COCO file; ``None`` if it is none."""
+    try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None

@@ -54,6 +54,11 @@ WORDS = (
 ).split()
 
 
+# Least and largest height of a capital of a label on a page of 1200 pixels. Sizes, gaps and the room in boxes are about those
+# of the development set's pages at the same area: what a detector learns on other sizes serves it less there.
+UNITS = (28, 68)
+
+
 class Sketch:
     """A page while it is drawn: the pen, the text size, and which strokes belong to which element."""
 
@@ -61,7 +66,7 @@ class Sketch:
         self.rng = rng
         self.width, self.height = width, height
         scale = max(width, height) / 1200
-        self.unit = scale * rng.uniform(23, 46) * (1.0 if 600 < height <= width else 0.8)  # height of a capital of a label
+        self.unit = scale * math.exp(rng.uniform(*np.log(UNITS))) * (1.0 if 600 < height <= width else 0.8)
         self.pen = drawing.Pen(drawing.Hand.draw(rng, scale), rng)
         self.marked: list[tuple[str, int, int]] = []  # class name, first stroke, stroke after the last
 
@@ -74,10 +79,9 @@ class Sketch:
 
     def pick(self, texts: Sequence[str], max_width: float, size: float) -> str:
         """Pick a text that fits without squeezing much, in this person's way of writing."""
-        for _ in range(4):
-            text = texts[int(self.rng.integers(len(texts)))]
-            if self.pen.text_width(text, size) <= 1.1 * max_width:
-                break
+        tries = [texts[int(number)] for number in self.rng.integers(len(texts), size=4)]
+        fitting = (text for text in tries if self.pen.text_width(text, size) <= 1.1 * max_width)
+        text = next(fitting, min(tries, key=len))
         return text.upper() if self.rng.random() < self.pen.hand.capitals else text
 
     def chance(self, probability: float) -> bool:
@@ -105,7 +109,7 @@ def draw_label(s: Sketch, x: float, y: float, width: float, texts: Sequence[str]
 
 def draw_header(s: Sketch, x: float, y: float, width: float) -> Extent:
     """Big words, in a third of the cases over a rule that counts as part of them."""
-    size = s.unit * s.rng.uniform(1.15, 1.7)
+    size = s.unit * s.rng.uniform(1.0, 1.6)
     with s.element("header"):
         used = s.pen.text(x, y, s.pick(TITLES, width, size), size, width)
         style = s.rng.random()
@@ -288,7 +292,7 @@ def draw_stepperinput(s: Sketch, x: float, y: float, width: float) -> Extent:
 def draw_checkbox(s: Sketch, x: float, y: float, width: float) -> Extent:
     """A small square, empty or ticked, and its caption."""
     size = s.unit * s.rng.uniform(0.9, 1.05)
-    side = size * s.rng.uniform(0.9, 1.3)
+    side = size * s.rng.uniform(0.9, 1.6)
     with s.element("checkbox"):
         s.pen.box(x, y, side, side)
         if s.chance(0.35):
@@ -299,7 +303,7 @@ def draw_checkbox(s: Sketch, x: float, y: float, width: float) -> Extent:
             else:
                 s.pen.line(x + 0.15 * side, y + 0.15 * side, x + 0.85 * side, y + 0.85 * side)
                 s.pen.line(x + 0.85 * side, y + 0.15 * side, x + 0.15 * side, y + 0.85 * side)
-        gap = size * s.rng.uniform(0.5, 0.9)
+        gap = size * s.rng.uniform(0.4, 1.5)
         used = s.pen.text(x + side + gap, y, s.pick(OPTIONS, width - side - gap, size), size, width - side - gap)
     return side + gap + used, max(side, size * 1.3)
 
@@ -313,7 +317,7 @@ def draw_radiobutton(s: Sketch, x: float, y: float, width: float) -> Extent:
         s.pen.ellipse(x, top, side * s.rng.uniform(1, 1.2), side)
         if s.chance(0.35):
             s.pen.fill(x + 0.3 * side, top + 0.3 * side, 0.45 * side, 0.45 * side)
-        gap = size * s.rng.uniform(0.5, 0.9)
+        gap = size * s.rng.uniform(0.4, 1.5)
         used = s.pen.text(x + side + gap, y, s.pick(OPTIONS, width - side - gap, size), size, width - side - gap)
     return side + gap + used, max(side, size * 1.3)
 

@@ -177,8 +177,8 @@ class Hand:
         return cls(
             slant=rng.normal(0.08, 0.12),
             stretch=rng.uniform(0.75, 1.2),
-            spacing=rng.uniform(0.14, 0.34),
-            word_gap=rng.uniform(0.45, 0.8),
+            spacing=rng.choice([rng.uniform(0.14, 0.34), rng.uniform(0.3, 0.7)], p=[0.6, 0.4]),
+            word_gap=rng.uniform(0.5, 1.6),
             jitter=rng.uniform(0.018, 0.05),
             wander=rng.uniform(0.01, 0.05),
             style=rng.uniform(0.1, 0.45),

@@ -128,15 +128,15 @@ def read_truth(path: Path, task: str, findings: Findings) -> TruthSet:
     Returns:
         The truths in the order of the file. Boxes are clipped to the image; those without size are left out.
     """
-    report = Report(findings, str(path), "DATA")
     images: dict[str, Path] = {}
     for folder in ("images", "test/images", "test"):
         images = images or _index_images(path.parent / folder, findings)
-    if not images:
-        report.info("IMAGE-SIZE-ASSUMED", "there are no images beside the file: the declared sizes are used")
     classes = _ClassList(get_task(task).classes)
     truths, _ = _read_truths(path, findings, images, classes)
     classes.tell()
+    if truths and not images:
+        message = "there are no images beside the file: the declared sizes are used"
+        Report(findings, str(path), "DATA").info("IMAGE-SIZE-ASSUMED", message)
     return TruthSet(truths, classes.sorted_names())
 
 

@@ -22,7 +22,7 @@ from baselines.drawnui import sketches, webpages
 from baselines.drawnui.sketches import Page
 from baselines.drawnui.task import WIREFRAME_CLASSES
 
-VERSION = 2  # of the generator; a change of what it draws counts up, and older samples are replaced
+VERSION = 3  # of the generator; a change of what it draws counts up, and older samples are replaced
 JPEG_QUALITY = 88
 NOTE = (
     "A generated sample, not data of the campaign. Where there is a sample_truth.json, it holds the truth of the test images; "

@@ -278,12 +278,12 @@ COMMON: tuple[tuple[Block, float], ...] = (
     (block_title, 1.0),
     (block_text, 2.2),
     (block_rule, 1.4),
-    (block_field, 1.8),
-    (block_two_fields, 1.6),
-    (_choices(draw_checkbox), 1.4),
-    (_choices(draw_radiobutton), 1.2),
+    (block_field, 2.6),
+    (block_two_fields, 2.0),
+    (_choices(draw_checkbox), 2.2),
+    (_choices(draw_radiobutton), 1.8),
     (block_buttons, 2.2),
-    (block_links, 1.2),
+    (block_links, 0.6),
     (block_media, 1.4),
     (block_cards, 2.2),
     (block_dialog, 0.7),
@@ -370,12 +370,12 @@ def capture(s: Sketch, rng: np.random.Generator) -> Page:
     ink = drawing.lay_ink(strokes, s.width, s.height, s.pen.hand, rng)
     camera = drawing.CAPTURES[rng.choice(len(drawing.CAPTURES), p=CAPTURE_SHARES)]
     image = camera(ink, rng)
-    slack = s.unit * rng.uniform(0.08, 0.42)
+    slack = s.unit * rng.uniform(0.08, 0.46)
     boxes, names = [], []
     for name, start, stop in s.marked:
         points = np.concatenate(strokes[start:stop])
         low, high = points.min(axis=0), points.max(axis=0)
-        room = slack * np.abs(rng.normal(1, 0.35, 4))
+        room = slack * np.abs(rng.normal((0.9, 0.75, 1.3, 0.75), 0.35))
         box = np.array([low[0] - room[0], low[1] - room[1], high[0] + room[2], high[1] + room[3]])
         clipped = np.clip(box, 0, [s.width, s.height, s.width, s.height])
         if np.prod(clipped[2:] - clipped[:2]) > 0.5 * np.prod(box[2:] - box[:2]):  # else too much of it is outside

@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from baselines.core.bench import provenance
 from baselines.core.config import Config
-from baselines.core.files import write_json_atomic
+from baselines.core.files import check_outputs, write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
 from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
@@ -83,6 +83,7 @@ def bench(args: argparse.Namespace) -> int:
         UsageError: If there is no such task, or it has no baseline or nothing to compare.
     """
     measure = {"step": measure_step, "data": measure_data}[args.what]
+    check_outputs([], [("--json", args.json)])
     results: dict[str, Any] = {}
     findings = Findings()
     for config in _configurations(args.task, args.overrides):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from baselines.core.config import Config
-from baselines.core.files import refuse_overwriting
+from baselines.core.files import check_outputs
 from baselines.core.findings import UsageError, invalid
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints, loop
@@ -34,7 +32,8 @@ def predict(args: argparse.Namespace) -> int:
     ``cuda:N``).
 
     Raises:
-        InvalidInput: If a run folder or the data can't be used, or the folders are of different tasks or classes.
+        InvalidInput: If a run folder or the data can't be used, the folders are of different tasks or classes, or the run file
+            can't be written where it should.
         UsageError: If the task has no such split or can't combine runs, the fit serves no such task, the device is
             none, the task has no such run format, or the run file would take the place of something of value.
     """
@@ -92,19 +91,17 @@ def _check_output(out: Path, folders: list[Path], root: Path, card: TaskCard) ->
     """Make sure, before the work is done, that the run file can be written, and over nothing of value.
 
     Raises:
+        InvalidInput: If its folder is missing, or takes no files.
         UsageError: If it is a folder, a file of a run folder, or among the campaign's files.
     """
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder: name a file in it, such as {out / card.run_file}")
     of_runs = (loop.CONFIG, loop.STATUS, loop.SPLIT, loop.TRUTH, loop.SCORES, METRICS, card.run_file)
     kept = (checkpoints.MODEL, checkpoints.CARD, checkpoints.LAST, checkpoints.BEST, *of_runs)
-    refuse_overwriting(((str(folder / name), folder / name) for folder in folders for name in kept), [("--out", out)])
+    check_outputs(((str(folder / name), folder / name) for folder in folders for name in kept), [("--out", out)])
     for family in {Path(name).parts[0] for name in card.files}:
         if out.resolve().is_relative_to((root / family).resolve()):
             raise UsageError(f"--out {out} is among the campaign's files, in {root / family}: write it elsewhere")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
 
 
 def _predict_one(
@@ -135,7 +132,7 @@ def _for_prediction(config: Config, root: Path, batch_size: int | None, accelera
         ),
         model=replace(config.model, weights=None),
         optimizer=replace(config.optimizer, ema_decay=None),
-        trainer=replace(config.trainer, devices=1, accelerator=accelerator, compile=False),
+        trainer=replace(config.trainer, devices=1, nodes=1, accelerator=accelerator, compile=False),
     )
 
 

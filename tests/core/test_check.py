@@ -265,6 +265,7 @@ def test_what_is_ignored_or_accepted_does_not_count(wireframes, tmp_path, capsys
         assert run("drawnui-wireframe", wireframes, "--ignore", "DATA-ID-NO-LABEL") == 0
         accepted = tmp_path / "accepted.json"
         assert run("drawnui-wireframe", wireframes, "--write-accepted", accepted) == 1
+        assert "the 1 error of this check among them" in capsys.readouterr().out
         assert run("drawnui-wireframe", wireframes, "--accept", accepted) == 0
         picture(folder / "other.jpg", 6)
         assert run("drawnui-wireframe", wireframes, "--accept", accepted) == 1
@@ -342,6 +343,33 @@ def test_a_reader_s_tolerance_is_no_release_s(wireframes):
         image.write_bytes(data)
 
 
+def test_roots_are_folders(wireframes, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    for place, said in ((tmp_path / "none", "there is no such folder"), (file, "a folder is due, and this is a file")):
+        for name, roots in (("ROOT", [place]), ("--earlier", [wireframes, "--earlier", place])):
+            assert run("aware", *roots) == 1
+            hint = f"{name} is a data root, laid out as data/README.md says"
+            assert capsys.readouterr().err == f"{place}: DATA-FILE-MISSING {said} ({hint})\n"
+
+
+@pytest.mark.parametrize("text", [None, "", "["])
+def test_a_truth_that_cannot_be_read_is_told_alone(wireframes, tmp_path, text):
+    truth = tmp_path / "truth.json"
+    if text is not None:
+        truth.write_text(text)
+    outcome = check_data_set(get_task("drawnui-wireframe"), wireframes, Settings(truth=truth))
+    assert [finding.severity for finding in outcome.findings if finding.file == str(truth)] == [Severity.ERROR]
+
+
+def test_a_report_on_standard_output_is_alone_there(wireframes, capfd):
+    code = run("drawnui-wireframe", wireframes, "--json", "-")
+    output = capfd.readouterr()
+    assert json.loads(output.out)["task"] == "drawnui-wireframe"
+    assert code == (1 if json.loads(output.out)["counts"]["error"] else 0)
+    assert "DATA-TRIVIAL" in output.err
+
+
 def test_missing_splits(wireframes, tmp_path, capsys):
     assert run("drawnui-wireframe", tmp_path / "nothing") == 1
     assert "DATA-FILE-MISSING" in capsys.readouterr().err
@@ -373,6 +401,11 @@ def test_a_data_set_is_not_overwritten_by_its_check(wireframes, capsys):
 def test_a_code_that_is_none_is_not_ignored_silently(wireframes, capsys):
     assert run("drawnui-wireframe", wireframes, "--ignore", "DATA-IMAGE-BLNK") == 2
     assert "did you mean DATA-IMAGE-BLANK?" in capsys.readouterr().err
+    assert run("drawnui-wireframe", wireframes, "--ignore", "NOPE") == 2
+    said = capsys.readouterr().err
+    assert "the nearest are DATA-" in said
+    assert "docs/data-codes.md lists all" in said
+    assert said.count("DATA-") == 3
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"accepted": 3}', "\xff"])

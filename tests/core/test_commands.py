@@ -319,10 +319,34 @@ def test_a_vocabulary_that_is_not_there_is_not_the_runs_fault(capsys, tmp_path, 
 
 def test_where_scores_cant_be_written_they_are_shown_all_the_same(capsys, files):
     where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
-    assert main(["score", TASK, *where, "--json", str(files)]) == 1
+    assert main(["score", TASK, *where, "--json", "/dev/full"]) == 1
     output = capsys.readouterr()
     assert "map50" in output.out
-    assert output.err == f"imageclef score: {files}: Is a directory\n"
+    assert output.err == "imageclef score: No space left on device\n"
+
+
+@pytest.mark.parametrize("flag", ["--json", "--codabench", "--aicrowd"])
+def test_the_folder_of_a_file_to_write_is_not_made(capsys, files, flag):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json")]
+    assert main(["score", TASK, *where, flag, str(files / "nowhere" / "typo" / "x.json")]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    place, said = f"{files / 'nowhere' / 'typo'}: OUTPUT-PATH", "needs this folder, and there is none"
+    assert output.err == f"{place} {flag} {said} (make it, or check the path)\n"
+    assert not (files / "nowhere").exists()
+
+
+def test_scores_on_standard_output_are_alone_there(capfd, files):
+    where = ["--truth", str(files / "truth.json"), "--run", str(files / "run.json"), "--bootstrap", "0"]
+    assert main(["score", TASK, *where, "--json", "-"]) == 0
+    output = capfd.readouterr()
+    assert json.loads(output.out)["task"] == TASK
+    assert "map50" in output.err
+    assert main(["score", TASK, *where, "--json", "-", "--codabench", "-"]) == 2
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert "--codabench would overwrite --json" in output.err
+    assert not list(files.glob("-"))
 
 
 def test_compare_prints_the_first_findings_of_a_run(capsys, tmp_path):

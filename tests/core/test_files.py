@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import stat
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 
 from baselines.core import files
 from baselines.core.files import (
+    STDOUT,
+    check_outputs,
     names_ids,
     read_json_members,
     read_json_records,
@@ -23,7 +27,7 @@ from baselines.core.files import (
     write_atomic,
     write_json_atomic,
 )
-from baselines.core.findings import Findings, Severity
+from baselines.core.findings import Findings, InvalidInput, Severity
 
 
 def seen(findings):
@@ -640,6 +644,38 @@ def test_a_pipe_gets_what_is_written(tmp_path):
         assert pipe.is_fifo()
     finally:
         os.close(reader)
+
+
+def test_standard_output_is_appended_to_where_the_shell_appends(tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("before\n")
+    program = "from baselines.core.files import STDOUT, write_atomic; write_atomic(STDOUT, 'after')"
+    with kept.open("a") as output:
+        subprocess.run([sys.executable, "-c", program], stdout=output, check=True)
+    assert kept.read_text() == "before\nafter"
+
+
+def test_outputs_have_a_folder(tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("")
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "x")
+    check_outputs([], [("--a", folder / "new"), ("--b", file), ("--c", Path(os.devnull)), ("--d", STDOUT), ("--e", None)])
+    for path, place, said in (
+        (file / "x" / "y", file, "--json needs a folder here, and this is a file"),
+        (folder / "no" / "such" / "x", folder / "no" / "such", "--json needs this folder, and there is none"),
+        (tmp_path / "link", tmp_path / "gone", "--json needs this folder, and there is none"),
+        (folder, folder, "--json needs a file, and this is a folder"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{re.escape(str(place))}: OUTPUT-PATH {said}"):
+            check_outputs([], [("--json", path)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_outputs_have_a_folder_that_takes_files(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InvalidInput, match="can be written to"):
+        check_outputs([], [("--json", tmp_path / "x")])
 
 
 def test_a_folder_is_not_written_over(tmp_path, monkeypatch):

@@ -46,6 +46,17 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_what_is_no_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, said in (
+        ("none", "there is no such folder"),
+        ("file", "this is a file, not a folder"),
+        ("", "there are no runs"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{tmp_path / name}: RESULTS-NONE {said}"):
+            sweeps.read_runs(tmp_path / name)
+
+
 def test_one_line_a_configuration_over_its_seeds(folder):
     first, second = sweeps.summarise(sweeps.read_runs(folder))
     assert (first.name, first.scores, first.is_best) == ("optimizer.lr=0.2", (0.65,), True)

@@ -10,6 +10,7 @@ from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
 from baselines.core.findings import Findings, Severity
 from baselines.core.tasks import get_task
+from baselines.drawnui import checks
 from baselines.drawnui.checks import CHECKS
 from baselines.drawnui.records import export_coco, read_split
 from baselines.drawnui.samples import generate
@@ -250,6 +251,13 @@ def test_ids_of_a_coco_file_fit_the_images(root, change, message):
 def test_what_is_no_coco_file_is_left_alone(root, content):
     (root / SET / "other.json").write_text(content)
     assert not told(root, "DATA-ANNOTATION-ID")
+
+
+def test_a_coco_file_that_is_too_large_to_be_looked_at_is_told(root, monkeypatch):
+    export(lambda _: None)([], root)
+    monkeypatch.setattr(checks, "MAX_COCO_BYTES", 100)
+    (finding,) = told(root, "DATA-TOO-LARGE")
+    assert finding.file == str(root / SET / "coco.json")
 
 
 def test_odd_boxes_of_a_coco_file_do_no_harm(root):

@@ -260,7 +260,7 @@ def test_truths_survive_writing_and_reading(tmp_path_factory, images, width):
     write_truth(folder / "truth.json", TruthSet(truths, WIREFRAME_CLASSES))
     findings = Findings()
     read = read_truth(folder / "truth.json", WIREFRAME, findings)
-    assert said(findings) == [("DATA-IMAGE-SIZE-ASSUMED", "info", "")]
+    assert said(findings) == ([("DATA-IMAGE-SIZE-ASSUMED", "info", "")] if images else [])
     assert list(read.truths) == list(truths)
     for name, truth in truths.items():
         np.testing.assert_allclose(read.truths[name].boxes, truth.boxes, atol=1e-9 * 5000, rtol=0)
