@@ -1,6 +1,8 @@
 """What is built and installed: the wheel's contents, its requirements, and the commands from another folder."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -136,21 +138,30 @@ def test_the_lock_file_holds_every_requirement_within_its_range(extra):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
 
 
+def requirements(names):
+    """The requirements of those distributions that are installed, each with the name of the one that has it."""
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # an extra, or another Python's
+            for each in map(Requirement, metadata.requires(name) or []):
+                if not each.marker or each.marker.evaluate({"extra": ""}):
+                    yield name, each
+
+
 def test_the_versions_of_the_lock_file_agree_with_each_other():
-    pins, found = locked(), 0
-    for name in pins:
-        try:
-            requirements = map(Requirement, metadata.requires(name) or [])
-        except metadata.PackageNotFoundError:  # an extra that is not installed here
-            continue
-        for each in requirements:
-            if canonicalize_name(each.name) in pins and (not each.marker or each.marker.evaluate({"extra": ""})):
-                version = pins[canonicalize_name(each.name)]
-                assert each.specifier.contains(version, prereleases=True), (
-                    f"{name} needs {each}, and {version} is in the lock file"
-                )
-                found += 1
+    pins = locked()
+    found = [(name, each) for name, each in requirements(pins) if canonicalize_name(each.name) in pins]
     assert found
+    for name, each in found:
+        version = pins[canonicalize_name(each.name)]
+        assert each.specifier.contains(version, prereleases=True), f"{name} needs {each}, and {version} is in the lock file"
+
+
+def test_the_lock_file_leaves_nothing_open_but_what_torch_pins_itself():
+    pins = locked()
+    left = [(name, canonicalize_name(each.name)) for name, each in requirements(pins)]
+    assert any(name == "torch" for name, _ in left)
+    open_ones = [(name, needed) for name, needed in left if needed not in pins]
+    assert [pair for pair in open_ones if pair[0] != "torch" or not re.match("cuda-|nvidia-|triton$", pair[1])] == []
 
 
 def test_every_bound_says_why():
