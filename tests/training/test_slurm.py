@@ -1,9 +1,8 @@
-"""Sweeps on a real Slurm of one node: queue, failure, preemption, time limit, a drained node."""
+"""Sweeps on a real Slurm: queue, failure, preemption, time limit, drained nodes; runs on two nodes, one of them failing."""
 
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
+SHORT = ("model.name=plain", "trainer.max_steps=20", "optimizer.lr=0.05")
 LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
 
 
@@ -25,17 +25,31 @@ def slurm():
     if subprocess.run([SCRIPT, "status"], capture_output=True, check=False).returncode == 0:
         yield
         return
-    started = subprocess.run([SCRIPT, "start"], capture_output=True, text=True, check=False)
-    if started.returncode:
+    for nodes in ("2", "1"):  # one, where the network namespaces can't be made that several need
+        started = subprocess.run([SCRIPT, "start", "--nodes", nodes], capture_output=True, text=True, check=False)
+        if not started.returncode:
+            break
+    else:
         pytest.skip(f"Slurm can't be started here: {started.stderr.strip()[-300:]}")
     yield
     subprocess.run([SCRIPT, "stop"], capture_output=True, check=False)
 
 
+@pytest.fixture
+def two_nodes(slurm):
+    """Skip where the Slurm has one node."""
+    listed = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True).stdout.split()
+    if len(listed) < 2:
+        pytest.skip("the Slurm here has one node: several need network namespaces (ip netns)")
+
+
+def environment():
+    """Return the environment of a process that is in no job and finds the toy task."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    return outside | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
+
+
 def start(folder, points, *overrides):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(TOY))), "OMP_NUM_THREADS": "1"}
-    for name in [name for name in environment if name.startswith("SLURM_")]:
-        del environment[name]
     line = [
         sys.executable,
         "-m",
@@ -47,7 +61,7 @@ def start(folder, points, *overrides):
         f"data.root={points}",
     ]
     line += ["hydra/launcher=slurm", "hydra.launcher.mem_gb=1", *overrides]
-    return subprocess.Popen(line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process):
@@ -137,7 +151,7 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
     # Slurm looks every half minute and sends the signal up to half a minute early: with this delay at its next look.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=53")
     longer = ("trainer.max_steps=20000", "trainer.validate_every=10000", "trainer.checkpoint_seconds=0.5")
-    with drained_node():
+    with drained_nodes():
         sweep = start(tmp_path, points, *longer, *limit)
         ((job,),) = wait_for(lambda: queue("%A"))
         control("update", f"jobid={job}", "timelimit=60")
@@ -152,18 +166,17 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
 
 
 @contextlib.contextmanager
-def drained_node():
+def drained_nodes():
     """Let no job start meanwhile."""
-    node = f"nodename={platform.node().partition('.')[0]}"
-    control("update", node, "state=drain", "reason=test")
+    control("update", "nodename=ALL", "state=drain", "reason=test")
     try:
         yield
     finally:
-        control("update", node, "state=resume")
+        control("update", "nodename=ALL", "state=resume")
 
 
 def test_a_drained_node_holds_the_job_until_it_is_resumed(slurm, points, tmp_path):
-    with drained_node():
+    with drained_nodes():
         sweep = start(tmp_path, points, "trainer.max_steps=8")
         wait_for(lambda: queue("%T") == [["PENDING"]])
         assert not statuses(tmp_path)
@@ -175,6 +188,75 @@ def test_two_processes_of_a_job_predict_everything_once(slurm, points, tmp_path)
     code, _, err = finish(start(tmp_path, points, "trainer.max_steps=8", "trainer.devices=2"))
     assert code == 0, err
     assert [line[:3] for line in run_file(tmp_path).splitlines()] == [f"p{index}" for index in range(40, 53)]
+
+
+@pytest.mark.ddp
+def test_two_nodes_train_as_one_process_does_on_all_their_samples(two_nodes, points, tmp_path):
+    shapes = {
+        "alone": ("data.batch_size=8",),
+        "one node": ("data.batch_size=4", "trainer.devices=2"),
+        "two nodes": ("data.batch_size=4", "trainer.nodes=2"),
+        "two on each of two": ("data.batch_size=2", "trainer.devices=2", "trainer.nodes=2"),
+    }
+    found = {}
+    for name, shape in shapes.items():
+        (tmp_path / name).mkdir()
+        code, _, err = finish(start(tmp_path / name, points, *SHORT, *shape))
+        assert code == 0, err
+        found[name] = run_file(tmp_path / name)
+    assert found["two nodes"] == found["one node"]
+    (run,) = (tmp_path / "two nodes").glob("runs/toy/toy/*")
+    command = [
+        sys.executable,
+        "-m",
+        "baselines",
+        "predict",
+        run,
+        "--data",
+        points,
+        "--split",
+        "val",
+        "--out",
+        tmp_path / "p.csv",
+    ]
+    subprocess.run(command, env=environment(), check=True, capture_output=True)  # one process serves what several trained
+    assert (tmp_path / "p.csv").read_text() == found["two nodes"]
+    alone, *others = ([line.split(",") for line in each.splitlines()] for each in found.values())
+    for other in others:
+        assert [row[:2] for row in other] == [row[:2] for row in alone]
+        # Gradients are summed in another order: equal to the rounding of float32, not to the bit.
+        assert [float(row[2]) for row in other] == pytest.approx([float(row[2]) for row in alone], abs=1e-5)
+
+
+@pytest.mark.ddp
+def test_a_run_on_two_nodes_of_which_one_fails_ends_as_if_nothing_had_been(two_nodes, points, tmp_path):
+    shape = (*LONG, "trainer.nodes=2")
+    for name in ("uninterrupted", "failing"):
+        (tmp_path / name).mkdir()
+    code, _, err = finish(start(tmp_path / "uninterrupted", points, *shape))
+    assert code == 0, err
+    sweep = start(tmp_path / "failing", points, *shape)
+    wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path / "failing")))
+    ((job,),) = queue("%A")
+    subprocess.run([SCRIPT, "kill", "node2"], check=True)
+    wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))  # Slurm has noticed
+    subprocess.run([SCRIPT, "boot", "node2"], check=True)
+    start_again_now(job)
+    code, _, err = finish(sweep)
+    assert code == 0, err
+    assert run_file(tmp_path / "failing") == run_file(tmp_path / "uninterrupted")
+    assert statuses(tmp_path / "failing")[0]["attempt"] == 2
+
+
+def test_a_job_that_is_killed_is_told_when_the_others_have_ended(slurm, points, tmp_path):
+    sweep = start(tmp_path, points, *LONG, "seed=1,2", "-m")
+    first = wait_for(lambda: [status["job"] for status in statuses(tmp_path) if status["step"] >= 100])[0]
+    subprocess.run(["scancel", "--signal=KILL", f"{first}.0"], check=True)  # its processes, as where memory runs out
+    code, out, err = finish(sweep)
+    assert code == 1
+    assert "1 of 2 runs are finished" in out
+    assert "ended without a result" in err
+    assert sorted(status["state"] for status in statuses(tmp_path)) == ["finished", "running"]
 
 
 def test_jobs_of_one_sweep_want_the_same_resources(slurm, points, tmp_path):

@@ -17,7 +17,7 @@ from baselines.core.findings import InvalidInput, UsageError
 from baselines.core.paths import conf_dir
 from baselines.training import sweep
 from baselines.training.compose import compose, register_schemas, whole_to_config
-from hydra_plugins.imageclef import ray_launcher
+from hydra_plugins.imageclef import ray_launcher, slurm_launcher
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -91,6 +91,50 @@ def test_without_ray_the_way_to_install_it_is_told(monkeypatch):
     launcher = hydra.utils.instantiate(composed("hydra/launcher=ray").hydra.launcher)
     with pytest.raises(UsageError, match=r"pip install .*\[ray\]"):
         sweep.launch([SimpleNamespace(config=SimpleNamespace(overwrite=True), overrides=())], launcher)
+
+
+def fake_squeue(folder, monkeypatch, *answers):
+    """Put a ``squeue`` on the path that gives one answer after another, and fails where one is ``None``."""
+    for number, answer in enumerate(answers):
+        (folder / f"answer{number}").write_text("exit 1" if answer is None else f"echo '{answer}'")
+    script = folder / "squeue"
+    script.write_text(f"#!/bin/sh\ncd {folder}\nset -- answer*\nsh $1\nstatus=$?\nrm $1\nexit $status\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_launcher.time, "sleep", lambda _seconds: None)
+
+
+def test_slurm_s_jobs_are_waited_for_until_none_is_in_the_queue(tmp_path, monkeypatch):
+    fake_squeue(tmp_path, monkeypatch, "7_0\n7_1\n9", "7_1\n9", None, "7_1", "9")
+    slurm_launcher.wait({"7_0", "7_1"})
+    assert not list(tmp_path.glob("answer*"))  # a controller that is away has not lost a job; another sweep's is not waited for
+
+
+class EndedJob:
+    """A job of submitit's that is over, of two processes, each with a result unless it was killed."""
+
+    num_tasks = 2
+
+    def __init__(self, folder, job_id, killed=(), error=None):
+        self.folder, self.job_id, self.error = folder, job_id, error
+        for number in {0, 1} - set(killed):
+            (folder / f"{job_id}_{number}.pkl").touch()
+
+    def task(self, number):
+        name = f"{self.job_id}_{number}"
+        return SimpleNamespace(paths=SimpleNamespace(result_pickle=self.folder / f"{name}.pkl", stderr=f"{name}.err"))
+
+    def exception(self):
+        return self.error
+
+
+def test_of_slurm_s_jobs_those_are_told_that_left_no_result_or_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm_launcher.time, "sleep", lambda _seconds: None)
+    assert slurm_launcher.trouble([EndedJob(tmp_path, "3_0")]) == ""
+    jobs = [EndedJob(tmp_path, "4_0"), EndedJob(tmp_path, "4_1", killed=[1]), EndedJob(tmp_path, "4_2", error="no such module")]
+    told = slurm_launcher.trouble(jobs)
+    assert told.startswith("job 4_1 ended without a result")
+    assert told.endswith("See 4_1_1.err; no such module")
 
 
 @pytest.mark.parametrize(("option", "plugin"), [("slurm", "submitit_slurm"), ("local_jobs", "joblib")])
