@@ -73,6 +73,7 @@ make_nodes() {
     printf '%s\n' "127.0.0.1 localhost" "$NETWORK.1 $(hostname -s)" >"$STATE/hosts"
     for node in $(node_names "$nodes"); do
         ip netns add "$node" || die "several nodes need network namespaces, which can't be made here"
+        mkdir -p "$STATE/d/$node" # by which `stop` knows its own
         ip link add "$node" type veth peer name eth0 netns "$node"
         ip link set "$node" master "$BRIDGE" up
         ip -netns "$node" address add "$(address "$node")/24" dev eth0
@@ -140,7 +141,7 @@ stop() {
     for pid in "$STATE"/slurmd-*.pid "$STATE"/slurmctld.pid "$STATE"/munged.pid; do
         [ -s "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
     done
-    for node in $(cd "$STATE/d" && ls); do
+    for node in $(ls "$STATE/d" 2>/dev/null); do
         is_namespace "$node" || continue
         kill_node "$node"
         ip netns delete "$node" # and its end of the bridge
