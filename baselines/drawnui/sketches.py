@@ -285,8 +285,8 @@ COMMON: tuple[tuple[Block, float], ...] = (
     (block_buttons, 2.2),
     (block_links, 0.6),
     (block_media, 1.4),
-    (block_cards, 2.2),
-    (block_dialog, 0.7),
+    (block_cards, 3.0),
+    (block_dialog, 1.6),
     (block_rows, 1.4),
     (block_image, 0.9),
 )
