@@ -157,7 +157,7 @@ def test_an_option_that_the_task_does_not_have_is_wrong_usage(capsys, files):
 
 
 def test_score_prints_a_table_and_writes_scores(capsys, files):
-    target = files / "made" / "scores.json"
+    target = files / "scores.json"
     arguments = ["score", TASK, "--truth", str(files / "truth.json"), "--run", str(files / "run.json"), "--json", str(target)]
     assert main([*arguments, "--bootstrap", "100", "--seed", "5"]) == 0
     output = capsys.readouterr()
