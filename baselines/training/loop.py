@@ -414,7 +414,7 @@ def _removed_if_refused(folder: Path, status: Status) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _told_in(status: Status, folder: Path) -> Iterator[None]:
-    """Write how a run ended to ``status.json``, and turn exhausted resources into findings that say how to go on."""
+    """Write how a run ended to ``status.json``, and turn what the machines lack into findings that say how to go on."""
 
     def tell(state: str, error: object, trace: str | None = None) -> None:
         with contextlib.suppress(OSError):  # a full disk has no room for the status either
@@ -459,6 +459,9 @@ def _exhausted(error: Exception, folder: Path) -> InvalidInput | None:
     if "DataLoader worker" in text and "killed" in text:
         hint = f"lower data.workers (memory, or /dev/shm, ran out in a loader process); {RESUME}"
         return invalid("RUN-NO-MEMORY", "a loader process was killed", file=folder, value=text, hint=hint)
+    if isinstance(error, torch.distributed.DistError) or "gloo/transport" in text:
+        hint = f"its node failed, or it was killed, for too little memory perhaps: its own log may tell; {RESUME}"
+        return invalid("RUN-LOST-PROCESS", "another process of this run can't be reached", file=folder, value=text, hint=hint)
     return None
 
 

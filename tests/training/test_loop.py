@@ -104,6 +104,8 @@ def test_two_processes_can_not_share_a_folder(toy_config, tmp_path):
         (MemoryError(), "RUN-NO-MEMORY"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "RUN-NO-MEMORY"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "RUN-NO-MEMORY"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer."), "RUN-LOST-PROCESS"),
+        (torch.distributed.DistBackendError("NCCL error: remote process exited"), "RUN-LOST-PROCESS"),
     ],
     ids=str,
 )

@@ -240,6 +240,8 @@ def test_a_run_on_two_nodes_of_which_one_fails_ends_as_if_nothing_had_been(two_n
     ((job,),) = queue("%A")
     subprocess.run([SCRIPT, "kill", "node2"], check=True)
     wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))  # Slurm has noticed
+    (told,) = (tmp_path / "failing").glob("runs/.slurm/*/*_0_log.err")
+    assert "RUN-LOST-PROCESS" in told.read_text()  # by the process on the other node, which sees it at once
     subprocess.run([SCRIPT, "boot", "node2"], check=True)
     start_again_now(job)
     code, _, err = finish(sweep)
