@@ -148,7 +148,7 @@ stop() {
     done
     ip link delete "$BRIDGE" 2>/dev/null || true
     for _ in $(seq 100); do
-        pgrep -x 'slurmctld|slurmd|slurmstepd' >/dev/null || break
+        pgrep -x 'slurm.*' >/dev/null || break
         sleep 0.1
     done
     rm -rf "$STATE/ctld" "$STATE/d" "$STATE"/*.pid
