@@ -69,7 +69,7 @@ def _draw_screenshot(seed: int, part: int, number: int, quirks: bool) -> Page:
 RECIPES = {
     "drawnui-wireframe": Recipe(
         classes={name: number for number, name in WIREFRAME_CLASSES.items()},
-        default_size=64,
+        default_size=96,
         parts=(
             Part("wireframe_development_set", "images", "development_set.json", 1.0),
             Part("wireframe_test_set", "test", "sample_truth.json", 0.25),

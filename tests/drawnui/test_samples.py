@@ -129,7 +129,7 @@ def test_default_size_shows_every_wireframe_class_several_times() -> None:
             sketch = sketches.draw_sketch(np.random.default_rng([0, 0, number]), number)
             counts.update(name for name, _, _ in sketch.marked)
     assert set(counts) == set(WIREFRAME_CLASSES.values())
-    assert min(counts.values()) >= 2
+    assert min(counts.values()) >= 3
     rare = ("stepperinput", "table", "textarea", "slider", "rating", "datepicker")
     assert max(counts[name] for name in rare) * 5 < counts["button"]
 
