@@ -228,28 +228,6 @@ def test_two_nodes_train_as_one_process_does_on_all_their_samples(two_nodes, poi
         assert [float(row[2]) for row in other] == pytest.approx([float(row[2]) for row in alone], abs=1e-5)
 
 
-@pytest.mark.ddp
-def test_a_run_on_two_nodes_of_which_one_fails_ends_as_if_nothing_had_been(two_nodes, points, tmp_path):
-    shape = (*LONG, "trainer.nodes=2")
-    for name in ("uninterrupted", "failing"):
-        (tmp_path / name).mkdir()
-    code, _, err = finish(start(tmp_path / "uninterrupted", points, *shape))
-    assert code == 0, err
-    sweep = start(tmp_path / "failing", points, *shape)
-    wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path / "failing")))
-    ((job,),) = queue("%A")
-    subprocess.run([SCRIPT, "kill", "node2"], check=True)
-    wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))  # Slurm has noticed
-    (told,) = (tmp_path / "failing").glob("runs/.slurm/*/*_0_log.err")
-    assert "RUN-LOST-PROCESS" in told.read_text()  # by the process on the other node, which sees it at once
-    subprocess.run([SCRIPT, "boot", "node2"], check=True)
-    start_again_now(job)
-    code, _, err = finish(sweep)
-    assert code == 0, err
-    assert run_file(tmp_path / "failing") == run_file(tmp_path / "uninterrupted")
-    assert statuses(tmp_path / "failing")[0]["attempt"] == 2
-
-
 def test_a_job_that_is_killed_is_told_when_the_others_have_ended(slurm, points, tmp_path):
     sweep = start(tmp_path, points, *LONG, "seed=1,2", "-m")
     first = wait_for(lambda: [status["job"] for status in statuses(tmp_path) if status["step"] >= 100])[0]
