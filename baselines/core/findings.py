@@ -15,7 +15,7 @@ from typing import Any
 
 MAX_KEPT_PER_CODE = 1000
 MAX_VALUE_LENGTH = 80
-MAX_LISTED = 20  # names that a hint lists where none is near what was given
+MAX_LISTED = 30  # names that a hint lists where none is near what was given
 
 
 class Severity(StrEnum):

@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm: queue, failure, preemption, time limit, drained nodes; runs on two nodes, one of them failing."""
+"""Sweeps on a real Slurm: queue, failure, preemption, time limit, drained nodes; runs on two nodes."""
 
 import contextlib
 import json
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
 SHORT = ("model.name=plain", "trainer.max_steps=20", "optimizer.lr=0.05")
+# Later than the second in which the job was requeued, or Slurm refuses to start it: "Job credential revoked".
+SOON = "starttime=now+3"
 LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
 
 
@@ -98,7 +100,7 @@ def control(*arguments):
 def start_again_now(job):
     """Start a requeued job, which Slurm holds back for two minutes."""
     wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
-    control("update", f"jobid={job}", "starttime=now")
+    control("update", f"jobid={job}", SOON)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
     wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
     control("update", f"jobid={job}", "timelimit=1")
     wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
-    control("update", f"jobid={job}", "timelimit=60", "starttime=now")
+    control("update", f"jobid={job}", "timelimit=60", SOON)
     code, _, err = finish(sweep)
     assert code == 0, err
     (status,) = statuses(tmp_path)
