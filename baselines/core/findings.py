@@ -212,7 +212,7 @@ def nearest(name: str, known: Iterable[str], otherwise: str = "the choices are")
 
     >>> nearest("max_step", ["max_steps", "devices"]), nearest("x", ["a", "b"], "the tasks are")
     ('did you mean max_steps?', 'the tasks are a, b')
-    >>> nearest("odd", [f"{word}-{number}" for word in ("odd-box", "rare-class") for number in range(15)])
+    >>> nearest("odd", [f"{word}-{number}" for word in ("odd-box", "rare-class") for number in range(16)])
     'the nearest are odd-box-9, odd-box-8, odd-box-7'
     """
     by_case = {each.lower(): each for each in known}
