@@ -450,9 +450,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _others_aside(parsed: argparse.Namespace | list[str]) -> AbstractContextManager[object]:
     """While a file to write is standard output, print everything else to standard error."""
-    from baselines.core.files import STDOUT  # imported late: help needs none of it
-
-    is_taken = isinstance(parsed, argparse.Namespace) and STDOUT in vars(parsed).values()
+    is_taken = isinstance(parsed, argparse.Namespace) and output("-") in vars(parsed).values()
     return redirect_stdout(sys.stderr) if is_taken else nullcontext()
 
 

@@ -21,19 +21,7 @@ _LATEX = str.maketrans(
         "|": r"\textbar{}",  # a dash in the encoding that LaTeX takes by default
     }
 )
-_FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # OWASP's list, "CSV Injection"; also as wide characters
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # OWASP's list, "CSV Injection"; also as wide characters
 
 
 def as_markdown(head: Sequence[str], rows: Cells, text: Collection[str]) -> str:

@@ -66,7 +66,7 @@ class Sketch:
         self.rng = rng
         self.width, self.height = width, height
         scale = max(width, height) / 1200
-        self.unit = scale * math.exp(rng.uniform(*np.log(UNITS))) * (1.0 if 600 < height <= width else 0.8)
+        self.unit = scale * math.exp(rng.uniform(*np.log(UNITS))) * (1.0 if 600 < height <= width else 0.8)  # of a capital
         self.pen = drawing.Pen(drawing.Hand.draw(rng, scale), rng)
         self.marked: list[tuple[str, int, int]] = []  # class name, first stroke, stroke after the last
 

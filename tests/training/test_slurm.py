@@ -16,8 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
 SHORT = ("model.name=plain", "trainer.max_steps=20", "optimizer.lr=0.05")
-# Later than the second in which the job was requeued, or Slurm refuses to start it: "Job credential revoked".
-SOON = "starttime=now+3"
 LONG = ("trainer.max_steps=1500", "trainer.validate_every=500", "trainer.checkpoint_seconds=0.5")
 
 
@@ -97,10 +95,11 @@ def control(*arguments):
     subprocess.run(["scontrol", *arguments], check=True, capture_output=True)
 
 
-def start_again_now(job):
-    """Start a requeued job, which Slurm holds back for two minutes."""
+def start_again_soon(job, *changes):
+    """Start a requeued job, which Slurm holds back for two minutes, after changing what else is given."""
     wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
-    control("update", f"jobid={job}", SOON)
+    # Later than the second in which the job was requeued, or Slurm refuses to start it: "Job credential revoked".
+    control("update", f"jobid={job}", "starttime=now+3", *changes)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +138,7 @@ def test_an_interrupted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path,
     wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
     ((job,),) = queue("%A")
     subprocess.run([*interrupt, job], check=True)
-    start_again_now(job)
+    start_again_soon(job)
     code, _, err = finish(sweep)
     assert code == 0, err
     assert run_file(tmp_path) == uninterrupted
@@ -159,8 +158,7 @@ def test_a_job_that_reaches_its_time_limit_goes_on_in_another(slurm, points, tmp
         control("update", f"jobid={job}", "timelimit=60")
     wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
     control("update", f"jobid={job}", "timelimit=1")
-    wait_for(lambda: [job, "PENDING"] in queue("%A", "%T"))
-    control("update", f"jobid={job}", "timelimit=60", SOON)
+    start_again_soon(job, "timelimit=60")
     code, _, err = finish(sweep)
     assert code == 0, err
     (status,) = statuses(tmp_path)
