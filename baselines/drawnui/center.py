@@ -84,15 +84,18 @@ class CenterDetector(nn.Module):
         limit: Most detections of an image.
         iou: Of two detections of a class that overlap more than this, the weaker one goes.
         floor: Least score of a detection.
+        tower: Number of 3 × 3 convolutions between the pyramid and the heads.
     """
 
-    def __init__(self, backbone: Any, classes: int, channels: int, limit: int, iou: float, floor: float) -> None:
+    def __init__(
+        self, backbone: Any, classes: int, channels: int, limit: int, iou: float, floor: float, tower: int = 2
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.classes = classes
         self.limit, self.iou, self.floor = limit, iou, floor
         self.pyramid = FeaturePyramid(pyramid_channels(backbone), channels)
-        self.tower = nn.Sequential(conv_norm(channels, channels, 3), conv_norm(channels, channels, 3))
+        self.tower = nn.Sequential(*(conv_norm(channels, channels, 3) for _ in range(tower)))
         self.peaks = head_conv(channels, torch.full((classes,), -math.log(1 / PRIOR_PROBABILITY - 1)))
         self.extents = head_conv(channels, torch.tensor(PRIOR_HALF_EXTENTS * 2).div(STRIDE).log().repeat(classes))
 
@@ -155,11 +158,10 @@ def peak_loss(logits: Tensor, target: Tensor) -> Tensor:
         logits: ``(…)`` peak logits.
         target: Same shape, in [0, 1], exactly 1 at centres.
     """
-    probability = logits.sigmoid()
-    positive = target == 1
-    at_centers = F.logsigmoid(logits) * (1 - probability) ** 2
-    elsewhere = F.logsigmoid(-logits) * probability**2 * (1 - target) ** 4
-    return -torch.where(positive, at_centers, elsewhere).sum()
+    # At a centre the factor (1 - target) is 0, so that the sum over all cells needs no mask.
+    elsewhere = F.softplus(logits) * logits.sigmoid() ** 2 * ((1 - target) ** 2) ** 2
+    centers = logits[target == 1]
+    return elsewhere.sum() - (F.logsigmoid(centers) * (1 - centers.sigmoid()) ** 2).sum()
 
 
 def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
@@ -174,7 +176,7 @@ def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], label
     height, width = logits.shape[-2:]
     xs, ys = cell_centers(height, width, logits.device)
     target = torch.zeros_like(logits)
-    predicted, wanted, weights = [], [], []
+    cells, wanted, weights = [], [], []
     for index, (image_boxes, image_labels) in enumerate(zip(boxes, labels, strict=True)):
         if not len(image_boxes):
             continue
@@ -183,14 +185,16 @@ def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], label
         element, row, column = torch.nonzero(bumps >= REGRESSION_LEVEL, as_tuple=True)
         weight = bumps[element, row, column]
         weights.append(weight / torch.zeros(len(image_boxes), device=weight.device).index_add_(0, element, weight)[element])
-        at_cell = extents[index, image_labels[element], :, row, column]
-        predicted.append(boxes_at(at_cell, xs[column], ys[row]))
+        cells.append(torch.stack((torch.full_like(element, index), row, column, image_labels[element])))
         wanted.append(image_boxes[element])
     count = max(1, sum(len(image_boxes) for image_boxes in boxes))
     peaks = peak_loss(logits, target) / count
-    if not predicted:
+    if not cells:
         return {"peaks": peaks, "boxes": extents.sum() * 0}
-    box_losses = generalized_box_iou_loss(torch.cat(predicted), torch.cat(wanted), reduction="none")
+    # Taken from the whole batch at once, and channels last: the gradient is as large as all extents, so it's made only once.
+    image, row, column, label = torch.cat(cells, dim=1)
+    predicted = boxes_at(extents.permute(0, 3, 4, 1, 2)[image, row, column, label], xs[column], ys[row])
+    box_losses = generalized_box_iou_loss(predicted, torch.cat(wanted), reduction="none")
     return {"peaks": peaks, "boxes": 2 * (box_losses * torch.cat(weights)).sum() / count}
 
 

@@ -256,11 +256,15 @@ class DrawnuiData(BaselineDataModule):
         side, mode = cached_side(self.pages), self.pages.input
         pictures = cached_pictures(
             cache_dir(self.config),
-            {sample.id: sample.image for sample in samples},
+            self.sources(split),
             f"drawnui {RECIPE} side {side:g} {mode}",
             lambda path: load_page(path, side, mode),
         )
         return Pages(samples, pictures, self.class_index, self.pages)
+
+    def sources(self, split: str) -> Mapping[str, Path]:
+        """Return the image files of a split by id."""
+        return {sample.id: sample.image for sample in self.split(split).samples}
 
     def _hash(self) -> str:
         digest = hashlib.sha256(repr(sorted(self.classes.items())).encode())

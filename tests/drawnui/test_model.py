@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from huggingface_hub import errors as hub_errors
 
 from baselines.core.findings import InvalidInput
@@ -16,11 +17,28 @@ def test_a_backbone_of_other_strides_is_a_finding_that_names_it():
     assert caught.value.findings.error_count == 1
 
 
+@pytest.mark.parametrize("own", [{"widths": (8, 8, 8, 8)}, {"patch_stem": True}])
 @pytest.mark.parametrize("wrong", [{"weights": "pretrained"}, {"backbone": "mobilenetv3_small_100"}])
-def test_widths_of_your_own_need_a_resnet_without_published_weights(wrong):
-    model = ModelConfig(**({"backbone": "resnet10t", "widths": (8, 8, 8, 8)} | wrong))
+def test_widths_and_a_stem_of_your_own_need_a_resnet_without_published_weights(own, wrong):
+    model = ModelConfig(**({"backbone": "resnet10t"} | own | wrong))
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*widths"):
         build_network(DataConfig(), model, classes=2)
+
+
+@pytest.mark.parametrize("name", ["center", "two_stage"])
+@pytest.mark.parametrize("kind", ["ink", "rgb"])
+def test_patches_keep_the_strides(name, kind):
+    config = ModelConfig(name=name, backbone="resnet10t", widths=(8, 16, 16, 16), patch_stem=True, channels=8, tower=1)
+    network = build_network(DataConfig(input=kind), config, classes=2)
+    features = network.backbone if name == "center" else network.detector.backbone.backbone
+    shapes = [tuple(feature.shape) for feature in features(torch.zeros(1, 1 if kind == "ink" else 3, 64, 96))]
+    assert shapes[-4:] == [(1, 8, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6), (1, 16, 2, 3)]
+
+
+@pytest.mark.parametrize("convolutions", [1, 3])
+def test_the_tower_is_as_high_as_asked_for(convolutions):
+    network = build_network(DataConfig(), ModelConfig(backbone="resnet10t", channels=8, tower=convolutions), classes=2)
+    assert len(network.tower) == convolutions
 
 
 def test_the_offline_message_names_the_experiment(monkeypatch):
