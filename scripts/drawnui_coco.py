@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.core.files import refuse_within, write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError
+from baselines.core.outputs import refuse_within, write_json_atomic
 from baselines.drawnui.records import TruthSet, export_coco, read_split
 from baselines.drawnui.task import CARDS
 

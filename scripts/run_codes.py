@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from baselines.core.checks import CODES
-from baselines.core.files import write_atomic
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code
 from baselines.core.tasks import all_tasks, get_task
 

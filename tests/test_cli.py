@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from baselines import __version__, cli
-from baselines.core.files import write_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError
+from baselines.core.outputs import write_atomic
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "numpy", "scipy", "PIL", "rich", "nibabel")
 

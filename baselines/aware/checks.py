@@ -19,8 +19,7 @@ from baselines.aware.records import CODES, Sample, Split, folder_of
 from baselines.aware.task import SITUATIONS
 from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Severity, shorten
+from baselines.core.findings import Finding, Severity, shorten, show_id
 from baselines.core.metrics.correlation import pearson
 from baselines.core.runs import Code
 

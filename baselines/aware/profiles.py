@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import JsonMember, Report, Tally, read_json_members, show_id
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.files import Report, Tally
+from baselines.core.findings import Findings, Severity, shorten, show_id
+from baselines.core.json_stream import JsonMember, read_json_members
 
 _LAYOUT = 'a user is "id": {"image": ["concept confidence x0 y0 x1 y1", …], …}'
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from baselines.aware.profiles import Profile, read_profiles
 from baselines.aware.task import SITUATIONS
-from baselines.core.files import JsonMember, Report, Tally, read_json_members, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
+from baselines.core.files import Report, Tally
+from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten, show_id
+from baselines.core.json_stream import JsonMember, read_json_members
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code
 
 # The names of LERVUP, the data set behind the campaign of 2021. Truths may have them, with a finding; runs may not.

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from baselines.aware.records import ALIASES, NUMBER, Prediction, TruthSet, as_float, format_ratings
 from baselines.aware.task import SITUATIONS
-from baselines.core.files import JsonMember, Report, read_json_members, show_id, write_atomic
-from baselines.core.findings import Findings, Severity
+from baselines.core.files import Report
+from baselines.core.findings import Findings, Severity, show_id
+from baselines.core.json_stream import JsonMember, read_json_members
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, Code, IdCheck
 
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from baselines.aware.records import Truth, TruthSet, write_truth
 from baselines.aware.task import SITUATIONS
-from baselines.core.files import write_atomic
+from baselines.core.outputs import write_atomic
 from baselines.core.sample_sets import write_sample_sets
 
 VERSION = 2  # of the generator; a change of what it makes counts up, and older samples are replaced

@@ -34,8 +34,8 @@ from baselines.core.checks import (
     row_blocks,
     tally,
 )
-from baselines.core.files import read_text, show_id
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity
+from baselines.core.files import read_text
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, show_id
 from baselines.core.images import FactStore, map_parallel
 from baselines.core.metrics.raster import rasterise_classes
 from baselines.core.runs import Code

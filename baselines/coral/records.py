@@ -22,9 +22,10 @@ from baselines.coral.archive import (
 )
 from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_repeated, cross_themselves, have_repeats
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
-from baselines.core.files import SNIFFED_LENGTH, Report, Tally, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
+from baselines.core.files import SNIFFED_LENGTH, Report, Tally, read_text, sniff_separator
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten, show_id
 from baselines.core.images import ImageHeader, read_header, report_rotation
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code
 from baselines.core.sample_sets import is_sample
 

@@ -31,9 +31,10 @@ from baselines.coral.shapes import (
     tidy_ring,
 )
 from baselines.coral.task import IMAGE_SIZE, MAX_DETECTIONS, MAX_POINTS, SUBSTRATES
-from baselines.core.files import Report, printable, write_atomic
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.files import Report
+from baselines.core.findings import Findings, Severity, printable, shorten
 from baselines.core.metrics.detection import rank_detections
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import (
     DECIMAL_FORM,
     FILE_CODES,

@@ -31,9 +31,9 @@ from PIL import Image
 import baselines
 from baselines.core import report
 from baselines.core.checks import NEAR_DISTANCE
-from baselines.core.files import check_outputs, write_json_atomic
 from baselines.core.findings import UsageError
 from baselines.core.images import near_pairs
+from baselines.core.outputs import check_outputs, write_json_atomic
 from baselines.core.scorer import Scorer, Settings, score_files
 from baselines.core.tasks import get_task
 

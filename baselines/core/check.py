@@ -19,9 +19,20 @@ from typing import Any
 
 from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
-from baselines.core.files import MAX_FILE_BYTES, check_outputs, refuse_within, show_id, write_atomic, write_json_atomic
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, nearest, worst_severity
+from baselines.core.files import MAX_FILE_BYTES
+from baselines.core.findings import (
+    Finding,
+    Findings,
+    InvalidInput,
+    Severity,
+    UsageError,
+    invalid,
+    nearest,
+    show_id,
+    worst_severity,
+)
 from baselines.core.images import cache_folder, examine_images
+from baselines.core.outputs import check_outputs, refuse_within, write_atomic, write_json_atomic
 from baselines.core.report import cells_table, make_console, show
 from baselines.core.runs import Code
 from baselines.core.tasks import TaskCard, get_task

@@ -17,8 +17,8 @@ import numpy as np
 
 from baselines.core import compare as leaderboard
 from baselines.core import report, scorer
-from baselines.core.files import check_outputs, write_atomic
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError
+from baselines.core.outputs import check_outputs, write_atomic
 from baselines.core.tasks import TaskCard, all_tasks, get_task
 
 LISTED = 20  # findings of a run that `compare` prints

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.core.checks import RARE, Checks, DataSet, Distribution, Rule, histogram, tally
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Severity, shorten
+from baselines.core.findings import Finding, Severity, shorten, show_id
 from baselines.core.images import hash_words, near_pairs
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO

@@ -234,3 +234,21 @@ def shorten(value: object, length: int = MAX_VALUE_LENGTH) -> str:
     """
     text = repr(value[: 4 * length]) if isinstance(value, str | bytes) else repr(value)
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def printable(text: str, length: int | None = None) -> str:
+    r"""Return text with everything that would upset a terminal escaped, cut behind ``length`` characters of the original.
+
+    >>> printable("a\x1b[2J é")
+    'a\\x1b[2J é'
+    >>> printable("abcdef", 3)
+    'abc…'
+    """
+    if length is not None and len(text) > length:
+        return printable(text[:length]) + "…"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def show_id(name: str) -> str:
+    """Return an id or a name from a file as findings show it: printable and of bounded length."""
+    return printable(name, MAX_VALUE_LENGTH)

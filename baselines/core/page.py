@@ -20,7 +20,7 @@ from typing import Literal
 from PIL import Image
 
 from baselines import __version__
-from baselines.core.files import printable
+from baselines.core.findings import printable
 
 CELL_LENGTH = 240  # characters of a text that a cell shows
 PICTURE_SIDE = 640  # pixels of the longer side of an embedded picture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from baselines.core.charts import curves, intervals
 from baselines.core.config import flatten
-from baselines.core.files import printable
+from baselines.core.findings import printable
 from baselines.core.images import MAX_PIXELS
 from baselines.core.page import (
     Album,

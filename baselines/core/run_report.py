@@ -18,8 +18,9 @@ from typing import Any
 
 from baselines.core import report, sweeps
 from baselines.core.charts import Point
-from baselines.core.files import MAX_FILE_BYTES, check_outputs, printable, show_id, write_atomic
-from baselines.core.findings import Findings, InvalidInput, UsageError
+from baselines.core.files import MAX_FILE_BYTES
+from baselines.core.findings import Findings, InvalidInput, UsageError, printable, show_id
+from baselines.core.outputs import check_outputs, write_atomic
 from baselines.core.results import Evaluation, Scores
 from baselines.core.scorer import read_run, read_truth
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
@@ -209,10 +210,10 @@ def report_folder(args: argparse.Namespace) -> int:
         InvalidInput: If there is no run, the files of a finished run of a sweep can't be read, or the page can't be written.
         UsageError: If the page would replace a file of the runs.
     """
-    check_outputs([], [("--html", args.html)])
+    files = [(str(path), path) for status in args.folder.rglob(sweeps.STATUS) for path in status.parent.iterdir()]
+    check_outputs(files, [("--html", args.html)])
     if (args.folder / sweeps.STATUS).exists():
         run = RunFolder(args.folder)
-        check_outputs([(path.name, path) for path in args.folder.iterdir()], [("--html", args.html)])
         if args.html:
             from baselines.core.run_page import run_page
 
@@ -220,8 +221,6 @@ def report_folder(args: argparse.Namespace) -> int:
         _show_run(run)
         return 0
     runs = sweeps.read_runs(args.folder)
-    files = [(str(path), path) for run in runs for path in run.folder.iterdir()]
-    check_outputs(files, [("--html", args.html)])
     if args.html:
         from baselines.core.sweep_page import sweep_page
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from baselines.core.files import Report, read_text, show_id
-from baselines.core.findings import Findings, Severity
+from baselines.core.files import Report, read_text
+from baselines.core.findings import Findings, Severity, show_id
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 

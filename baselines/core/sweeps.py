@@ -19,8 +19,9 @@ from scipy import stats
 
 from baselines.core import report, tables
 from baselines.core.config import NEUTRAL_KEYS, flatten
-from baselines.core.files import MAX_FILE_BYTES, check_outputs, refuse_within, write_atomic
+from baselines.core.files import MAX_FILE_BYTES
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
+from baselines.core.outputs import check_outputs, refuse_within, write_atomic
 from baselines.core.results import Scores
 from baselines.core.tasks import get_task
 

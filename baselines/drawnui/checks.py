@@ -16,8 +16,7 @@ from PIL import Image
 
 from baselines.core import pictures
 from baselines.core.checks import Checks, DataSet, Distribution, alike_boxes, histogram, row_blocks
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Severity, shorten
+from baselines.core.findings import Finding, Severity, shorten, show_id
 from baselines.core.images import map_parallel
 from baselines.core.metrics.detection import box_iou
 from baselines.core.runs import Code

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import JsonRecord, Prefix, Report, printable, read_json_records, read_text
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.files import Prefix, Report, read_text
+from baselines.core.findings import Findings, Severity, printable, shorten
+from baselines.core.json_stream import JsonRecord, read_json_records
 from baselines.core.runs import DECIMAL_FORM, INTEGER_FORM, SCORE_FORM
 
 FORMATS = ("2021", "2020")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, write_atomic
+from baselines.core.files import Report
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
 from baselines.core.images import read_header, report_rotation
 from baselines.core.metrics.detection import box_areas
+from baselines.core.outputs import write_atomic
 from baselines.core.tasks import get_task
 from baselines.drawnui.formats import (
     ABSOLUTE_ABOVE,

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError, nearest
+from baselines.core.files import Report
+from baselines.core.findings import Findings, Severity, UsageError, nearest, show_id
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck
 from baselines.drawnui.formats import (
     ABSOLUTE_ABOVE,

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.core.files import Report, printable
-from baselines.core.findings import Findings, InvalidInput, invalid
+from baselines.core.files import Report
+from baselines.core.findings import Findings, InvalidInput, invalid, printable
 from baselines.core.runs import list_ids
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

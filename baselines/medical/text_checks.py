@@ -11,8 +11,7 @@ from PIL import Image
 
 from baselines.core import pictures
 from baselines.core.checks import DataSet
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten, show_id
 from baselines.core.metrics.text import clean
 from baselines.core.runs import Code, list_ids
 from baselines.medical.archives import open_archive

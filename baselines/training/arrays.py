@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from baselines.core.files import write_atomically, write_json_atomic
+from baselines.core.outputs import write_atomically, write_json_atomic
 
 Files = tuple[Path, ...]
 Facts = dict[str, Any]

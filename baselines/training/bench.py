@@ -33,8 +33,8 @@ from typing_extensions import override
 
 from baselines.core.bench import provenance
 from baselines.core.config import Config
-from baselines.core.files import check_outputs, write_json_atomic
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
+from baselines.core.outputs import check_outputs, write_json_atomic
 from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
 from baselines.training.arrays import ArrayCache, cached_arrays, measured, original_arrays

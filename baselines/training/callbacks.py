@@ -27,8 +27,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from baselines.core.config import Config
-from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import invalid
+from baselines.core.outputs import write_atomic, write_json_atomic
 from baselines.training.module import BaselineModule
 
 METRICS = "metrics.csv"

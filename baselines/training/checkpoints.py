@@ -27,8 +27,8 @@ from typing_extensions import override
 
 from baselines import __version__
 from baselines.core.config import Config, parse_config, to_plain
-from baselines.core.files import write_atomically, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
+from baselines.core.outputs import write_atomically, write_json_atomic
 from baselines.core.tasks import PACKAGE_ROOT, get_task
 from baselines.training.devices import device_name, precision_of
 from baselines.training.module import BaselineModule

@@ -31,8 +31,8 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from rich.console import Console
 
 from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
-from baselines.core.files import write_atomic, write_json_atomic
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.outputs import write_atomic, write_json_atomic
 from baselines.core.results import Scores
 from baselines.core.scorer import score_files
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from baselines.core.config import Config
-from baselines.core.files import check_outputs
 from baselines.core.findings import UsageError, invalid
+from baselines.core.outputs import check_outputs
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints, loop
 from baselines.training.callbacks import METRICS, RunWriter

@@ -17,7 +17,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from baselines.core.config import Config, flatten, to_plain
-from baselines.core.files import write_json_atomic
+from baselines.core.outputs import write_json_atomic
 
 TRACKER = "tracker.json"
 PROJECT = "imageclef-baselines"

@@ -6,8 +6,8 @@ import pytest
 
 from baselines.core import config
 from baselines.core.config import Config, Range, defaults, flatten, parse_config, to_plain
-from baselines.core.files import write_atomically
 from baselines.core.findings import InvalidInput
+from baselines.core.outputs import write_atomically
 from baselines.core.paths import run_name
 
 TASK = "drawnui-wireframe"

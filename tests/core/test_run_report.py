@@ -152,6 +152,17 @@ def test_a_page_never_replaces_a_file_of_the_run(tmp_path, capsys):
     assert (folder / "scores.json").read_text() == before
 
 
+def test_where_a_page_goes_is_looked_at_before_the_runs_are_read(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    (folder / "scores.json").write_text("{")
+    assert main(["report", str(tmp_path), "--html", str(tmp_path / "typo" / "page.html")]) == 1
+    said = capsys.readouterr().err
+    assert "OUTPUT-PATH --html needs this folder" in said
+    assert "RESULTS" not in said
+    assert main(["report", str(tmp_path), "--html", str(folder / "log.txt")]) == 2
+    assert f"--html would overwrite {folder / 'log.txt'}" in capsys.readouterr().err
+
+
 def test_the_page_of_a_sweep(tmp_path, capsys):
     for seed in range(2):
         for lr, right in ((1e-4, 1), (1e-3, 2), (1e-2, 4)):

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Severity, shorten
+from baselines.core.findings import Finding, Severity, shorten, show_id
 from baselines.core.runs import Code, list_ids
 from baselines.medical import text_checks
 from baselines.medical.caption.records import CODES, CONCEPT_FORM, CONCEPTS, Sample, Split, concept_code, concept_number

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError, shorten
+from baselines.core.files import Report, fits_line, names_ids, read_text, sniff_separator
+from baselines.core.findings import Findings, Severity, UsageError, shorten, show_id
 from baselines.core.forms import Form, form_of
 from baselines.core.metrics.text import content_words
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code, list_ids
 from baselines.medical import splits
 from baselines.medical.archives import IMAGE_SUFFIXES, Archive, ambiguous, images_of, missing, open_archive

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from baselines.core.files import Report, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError, shorten
+from baselines.core.files import Report
+from baselines.core.findings import Findings, Severity, UsageError, shorten, show_id
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, TEXTS_TOO_LARGE, Code, IdCheck, TextBudget, read_run_lines
 from baselines.medical.caption.records import (
     CAPTIONS,

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, is_generated, tally
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Severity
+from baselines.core.findings import Finding, Severity, show_id
 from baselines.core.images import FactStore, map_parallel
 from baselines.core.runs import Code
 from baselines.medical.tuberculosis.records import CODES, UUID_PREFIX, Sample, Split

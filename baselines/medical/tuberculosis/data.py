@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.core.config import Config
-from baselines.core.files import Report, show_id
-from baselines.core.findings import Findings, invalid
+from baselines.core.files import Report
+from baselines.core.findings import Findings, invalid, show_id
 from baselines.core.paths import cache_dir
 from baselines.medical.tuberculosis import records
 from baselines.medical.tuberculosis.folds import divide

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten
+from baselines.core.files import Report, read_text, sniff_separator
+from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, shorten, show_id
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code
 from baselines.core.tasks import get_task
 from baselines.medical.tuberculosis.folds import divide

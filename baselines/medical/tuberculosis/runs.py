@@ -10,8 +10,9 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from baselines.core.files import Report, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.files import Report
+from baselines.core.findings import Findings, Severity, shorten, show_id
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, Code, IdCheck, read_run_lines
 from baselines.medical.tuberculosis.records import SUFFIX, Prediction, TruthSet, is_header, is_writable, label_hint, parse_label
 from baselines.medical.tuberculosis.task import TYPES

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from baselines.core import pictures
-from baselines.core.files import show_id
+from baselines.core.findings import show_id
 from baselines.medical.tuberculosis.records import Sample
 from baselines.medical.tuberculosis.volumes import HIGHEST, LOWEST, Header, UnreadableVolume, read_header, slabs
 

@@ -11,8 +11,7 @@ from typing import Any
 from PIL import Image
 
 from baselines.core.checks import Checks, DataSet, Distribution, compare_counts, histogram, tally
-from baselines.core.files import show_id
-from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten
+from baselines.core.findings import Finding, Findings, InvalidInput, Severity, shorten, show_id
 from baselines.core.metrics.answers import normalise_reference
 from baselines.core.metrics.text import clean, content_words
 from baselines.core.runs import Code

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.core.files import Report, Tally, fits_line, names_ids, read_text, show_id, sniff_separator, write_atomic
-from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten
+from baselines.core.files import Report, Tally, fits_line, names_ids, read_text, sniff_separator
+from baselines.core.findings import Findings, Severity, UsageError, invalid, shorten, show_id
 from baselines.core.forms import Form, form_of, is_question
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code
 from baselines.medical import splits
 from baselines.medical.archives import Archive, ambiguous, images_of, missing, open_archive

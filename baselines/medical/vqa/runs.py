@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from baselines.core.files import MAX_RECORD_LENGTH, Report, names_ids, show_id, write_atomic
-from baselines.core.findings import Findings, Severity, shorten
+from baselines.core.files import MAX_RECORD_LENGTH, Report, names_ids
+from baselines.core.findings import Findings, Severity, shorten, show_id
 from baselines.core.metrics.text import clean
+from baselines.core.outputs import write_atomic
 from baselines.core.runs import FILE_CODES, ID_CODES, LINE_CODES, TEXTS_TOO_LARGE, Code, IdCheck, TextBudget, read_run_lines
 from baselines.medical.vqa.records import Prediction, TruthSet, is_writable
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.core.files import write_atomic
 from baselines.core.findings import invalid
+from baselines.core.outputs import write_atomic
 
 CLASSES = {1: "inside", 2: "outside"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.core.files import write_atomic
+from baselines.core.outputs import write_atomic
 from imageclef_toy.records import Prediction
 
 
