@@ -403,7 +403,7 @@ class CoralData(BaselineDataModule):
         side, colour = self.images.side, self.images.colour
         pictures = cached_pictures(
             cache_dir(self.config),
-            {sample.id: sample.image for sample in read.samples},
+            self.sources(split),
             f"coral {RECIPE} side {side} {colour}",
             lambda path: load_picture(path, side, colour),
         )
@@ -411,6 +411,10 @@ class CoralData(BaselineDataModule):
         return Images(
             read.samples, pictures, {name: (truth.width, truth.height) for name, truth in truths.items()}, self.images
         )
+
+    def sources(self, split: str) -> Mapping[str, Path]:
+        """Return the image files of a split by id."""
+        return {sample.id: sample.image for sample in self.split(split).samples}
 
     def _hash(self) -> str:
         digest = hashlib.sha256()

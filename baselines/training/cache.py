@@ -6,6 +6,7 @@ pictures, and the name, size and modification time of every file. Another recipe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,16 +14,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from baselines.core.files import sha256_of
 from baselines.core.findings import Finding, Findings, Severity
 from baselines.core.images import map_parallel
+from baselines.core.outputs import write_atomic
 
 Picture = NDArray[np.uint8]
+
+_Read = TypeVar("_Read")
 
 
 class PictureCache:
@@ -86,6 +91,35 @@ def cached_pictures(
     return PictureCache(folder)
 
 
+def content_hash(root: Path, files: Mapping[str, Path], workers: int = 4) -> str:
+    """Return the SHA-256 of files' names and bytes, wherever they lie; it is kept beside the caches, and found by the same key.
+
+    So files are read once, and again when the size or modification time of one has changed.
+
+    Args:
+        root: Folder of all caches.
+        files: Files by the name that stands for each.
+        workers: Number of threads.
+
+    Raises:
+        baselines.core.findings.InvalidInput: With a finding for every file that can't be read.
+    """
+    place = root / f"content-{_key(files, 'content')}.sha256"
+    with contextlib.suppress(FileNotFoundError):
+        return place.read_text(encoding="ascii")
+    digest, findings = hashlib.sha256(), Findings()
+    hashes = map_parallel(lambda name: _try_read(sha256_of, files[name]), sorted(files), workers, "hashing", len(files))
+    for name, found in hashes:
+        if isinstance(found, Finding):
+            findings.add(found)
+        else:
+            digest.update(f"{name}\t{found}\n".encode("utf-8", "surrogatepass"))
+    findings.raise_errors()
+    root.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, digest.hexdigest())
+    return digest.hexdigest()
+
+
 def decode_rgb(path: Path, long_side: int | None = None) -> Picture:
     """Decode an image to ``(H, W, 3) uint8 RGB`` without EXIF rotation, its longer side reduced to ``long_side`` at most.
 
@@ -116,7 +150,7 @@ def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Pic
     findings = Findings()
     offset = 0
     with (folder / "pictures.bin").open("wb") as out:
-        for key, picture in map_parallel(lambda key: _try_prepare(prepare, files[key]), files, workers, "decoding", len(files)):
+        for key, picture in map_parallel(lambda key: _try_read(prepare, files[key]), files, workers, "decoding", len(files)):
             if isinstance(picture, Finding):
                 findings.add(picture)
                 continue
@@ -128,9 +162,9 @@ def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Pic
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _try_prepare(prepare: Callable[[Path], Picture], path: Path) -> Picture | Finding:
+def _try_read(read: Callable[[Path], _Read], path: Path) -> _Read | Finding:
     try:
-        return prepare(path)
+        return read(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         hint = "copy the file again, or leave it out of the data set"
         return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, f"can't decode: {error}", file=str(path), hint=hint)

@@ -176,6 +176,7 @@ def export(folder: Path, config: Config, data: Any, module: BaselineModule, best
         "config": to_plain(config),
         "classes": {str(key): name for key, name in data.classes.items()},
         "data_hash": data.data_hash,
+        "files_hash": data.files_hash,
         "step": best["step"],
         "validation": {best["name"]: best["score"]} if best["step"] else {},
         "versions": {"imageclef-baselines": __version__, "python": platform.python_version(), **_versions(CARD_PACKAGES)},

@@ -7,6 +7,7 @@ killed and started again sees exactly what an uninterrupted one sees, whatever t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +18,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.core.config import Config
 from baselines.core.findings import Findings
+from baselines.core.paths import cache_dir
 from baselines.core.tasks import get_task
+from baselines.training.cache import content_hash
 
 
 class Draw(NamedTuple):
@@ -115,7 +118,8 @@ class BaselineDataModule(LightningDataModule):
     Attributes:
         classes: Class names by campaign id, as the data has them; empty for tasks without classes.
         findings: What the reader tolerated in the splits that were read.
-        data_hash: Digest of the data that training sees: two runs with the same one saw the same files and splits.
+        data_hash: Digest of ids, truth and division of the training and held-out samples; of image and volume files it covers
+            no bytes, as :attr:`files_hash` does.
         predict_split: The split that the prediction loader gives.
         predicts_only: Whether the module serves a trained model: then there may be no training set.
     """
@@ -155,6 +159,25 @@ class BaselineDataModule(LightningDataModule):
             self.findings.extend(findings)
             self._read_already[key] = value
         return self._read_already[key]
+
+    def sources(self, split: str) -> Mapping[str, Path]:
+        """Return by name the image or volume files that a split's samples are decoded from; none for tasks without such."""
+        del split
+        return {}
+
+    @cached_property
+    def files_hash(self) -> str:
+        """Digest of names and bytes of all :meth:`sources` of the training and the held-out samples; empty if there are none.
+
+        With the same one and the same :attr:`data_hash`, two runs saw the same data. The files are read for it once, so what
+        doesn't train should not ask.
+
+        Raises:
+            InvalidInput: With a finding for every file that can't be read.
+        """
+        splits = {name: self.sources(name) for name in ("train", "val")}
+        files = {f"{name}/{key}": path for name, sources in splits.items() for key, path in sources.items()}
+        return content_hash(cache_dir(self.config), files) if files else ""
 
     def truths_of(self, task: str, split: str) -> Any:
         """Return the truth set of a split for a task that the fit of this one serves too (``TaskCard.fitted_by``)."""

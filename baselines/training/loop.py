@@ -281,14 +281,15 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
     for name, split in splits.items():
         if not split.samples:
             raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
-    write_json_atomic(folder / SPLIT, _ids(data) | {"data_hash": data.data_hash})
+    write_json_atomic(folder / SPLIT, _identity(data))
     for card in tasks_fitted_by(config.task):
         card.module("records").write_truth(folder / name_for(TRUTH, card, config), _held_out(data, card))
 
 
-def _ids(data: BaselineDataModule) -> dict[str, list[str]]:
-    """Return the ids of the training and of the held-out samples, in their order."""
-    return {name: [sample.id for sample in data.split(name).samples] for name in ("train", "val")}
+def _identity(data: BaselineDataModule) -> dict[str, Any]:
+    """Return the ids of the training and of the held-out samples, in their order, and the digests of the data."""
+    ids = {name: [sample.id for sample in data.split(name).samples] for name in ("train", "val")}
+    return ids | {"data_hash": data.data_hash, "files_hash": data.files_hash}
 
 
 def _held_out(data: BaselineDataModule, card: TaskCard) -> Any:
@@ -392,12 +393,13 @@ def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
     path = folder / SPLIT
     with contextlib.suppress(OSError, ValueError):
         before = json.loads(path.read_text(encoding="utf-8"))
-        # The hash is of the truth; which samples have their files decides what each step draws, too.
-        now = _ids(data) | {"data_hash": data.data_hash}
-        if any(before.get(key) and before[key] != value for key, value in now.items()):
+        # The digests leave out the order, which decides what each step draws. A digest that an earlier version did not write is
+        # not compared, so that its runs can go on.
+        others = [key for key, value in _identity(data).items() if before.get(key) and before[key] != value]
+        if others:
             hint = "bring the old data back, or overwrite=true deletes what the folder holds and starts again"
             message = "the run in this folder began on other data, or on another split of them"
-            raise invalid("RUN-OTHER-DATA", message, file=path, value=str(before.get("data_hash"))[:16], hint=hint)
+            raise invalid("RUN-OTHER-DATA", message, file=path, value=f"different {', '.join(others)}", hint=hint)
 
 
 @contextlib.contextmanager

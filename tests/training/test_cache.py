@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from baselines.core.findings import InvalidInput
-from baselines.training.cache import cached_pictures, decode_rgb
+from baselines.training import cache
+from baselines.training.cache import cached_pictures, content_hash, decode_rgb
 
 
 @pytest.fixture
@@ -51,6 +54,30 @@ def test_every_broken_image_is_named_and_nothing_stays(files, tmp_path):
     assert [finding.code for finding in error.value.findings] == ["DATA-FILE-UNREADABLE"] * 2
     assert {finding.file for finding in error.value.findings} == {str(files["0.png"]), str(files["2.png"])}
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_hash_of_a_content_is_of_names_and_bytes_and_computed_once(files, tmp_path, monkeypatch):
+    first = content_hash(tmp_path / "cache", files)
+    moved = {key: Path(shutil.copy(path, tmp_path / f"moved-{key}")) for key, path in files.items()}
+    assert content_hash(tmp_path / "cache", dict(reversed(moved.items()))) == first
+    exchanged = files | {"0.png": files["1.png"], "1.png": files["0.png"]}
+    assert content_hash(tmp_path / "cache", exchanged) != first
+    with monkeypatch.context() as patched:
+        patched.delattr(cache, "sha256_of")
+        assert content_hash(tmp_path / "cache", files) == first
+    Image.new("RGB", (5, 5)).save(files["0.png"])
+    assert content_hash(tmp_path / "cache", files) != first
+
+
+def test_every_file_that_can_not_be_hashed_is_named(files, tmp_path):
+    for key in ("0.png", "2.png"):
+        files[key].unlink()
+        files[key].mkdir()
+    with pytest.raises(InvalidInput) as error:
+        content_hash(tmp_path / "cache", files)
+    assert [finding.code for finding in error.value.findings] == ["DATA-FILE-UNREADABLE"] * 2
+    assert {finding.file for finding in error.value.findings} == {str(files["0.png"]), str(files["2.png"])}
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_cache_travels_to_a_worker_as_its_folder(files, tmp_path):

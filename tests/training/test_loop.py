@@ -444,6 +444,16 @@ def test_a_training_does_not_go_on_on_other_data(toy_config, tmp_path):
     assert loop.run(toy_config(overwrite=True), folder).scores
     split = json.loads((folder / "split.json").read_text())
     (folder / "scores.json").unlink()
-    (folder / "split.json").write_text(json.dumps(split | {"train": split["train"][1:]}))
-    with pytest.raises(InvalidInput, match=r"RUN-OTHER-DATA.*overwrite=true"):
-        loop.run(toy_config(), folder)
+    for key, value in {"train": split["train"][1:], "files_hash": "of other files"}.items():
+        (folder / "split.json").write_text(json.dumps(split | {key: value}))
+        with pytest.raises(InvalidInput, match=rf"RUN-OTHER-DATA.*'different {key}'; .*overwrite=true"):
+            loop.run(toy_config(), folder)
+
+
+def test_a_training_goes_on_that_began_before_files_had_a_hash(finished):
+    config, folder = finished
+    (folder / "scores.json").unlink()
+    split = json.loads((folder / "split.json").read_text())
+    del split["files_hash"]
+    (folder / "split.json").write_text(json.dumps(split))
+    assert loop.run(config, folder).scores

@@ -210,6 +210,11 @@ class TuberculosisData(BaselineDataModule):
         known = {(each.code, each.file, each.id) for each in self.findings}
         self.findings.extend(each for each in findings if (each.code, each.file, each.id) not in known)
 
+    def sources(self, split: str) -> Mapping[str, Path]:
+        """Return the files of a split's prepared scans and of their masks, each by the scan's id and its place among these."""
+        usable = [sample for sample in self.split(split).samples if sample.id in self._arrays[split]]
+        return {f"{sample.id} {place}": path for sample in usable for place, path in enumerate((sample.ct, *sample.masks))}
+
     def _hash(self) -> str:
         digest = hashlib.sha256()
         for name in ("train", "val"):

@@ -66,6 +66,18 @@ def test_a_trained_model_predicts_where_there_is_a_test_set_alone(config, captio
     assert data.columns == {5: 0, 40398: 1}
 
 
+def test_exchanged_images_have_another_hash_of_files_alone(config, caption_root, tmp_path):
+    before = build_data(config())
+    shutil.copytree(caption_root, tmp_path / "exchanged")
+    after = build_data(config(root=tmp_path / "exchanged"))
+    assert after.files_hash == before.files_hash
+    first, second, *_ = after.sources("val").values()
+    shutil.copy(first, second)
+    after = build_data(config(root=tmp_path / "exchanged"))
+    assert after.files_hash != before.files_hash
+    assert after.data_hash == before.data_hash
+
+
 def test_the_hash_changes_with_the_data(config, caption_root, tmp_path):
     same = build_data(config()).data_hash
     assert build_data(config()).data_hash == same
