@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.core.findings import Findings, InvalidInput, UsageError
-from baselines.core.outputs import refuse_within, write_json_atomic
+from baselines.core.outputs import check_outputs, refuse_within, write_json_atomic
 from baselines.drawnui.records import TruthSet, export_coco, read_split
 from baselines.drawnui.task import CARDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the images of the split that exist; return 0, 1 if the data can't be used, or 2 if they would be overwritten."""
+    """Write the images of the split that exist; return 0, 1 if data or OUT can't be used, or 2 if data would be overwritten."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("task", metavar="TASK", choices=[card.id for card in CARDS], help="a drawnUI task")
     parser.add_argument("root", metavar="ROOT", type=Path, help="data root, as for imageclef train")
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     findings = Findings()
     try:
+        check_outputs([], [("OUT", args.out)])
         refuse_within(args.root, [("OUT", args.out)])
         split = read_split(args.root, args.task, args.split, findings)
         findings.raise_errors()

@@ -54,6 +54,12 @@ def test_what_is_not_there_is_said_and_nothing_written(main, tmp_path, capsys):
     assert not (tmp_path / "train.json").exists()
 
 
+def test_a_missing_folder_is_not_made(main, root, tmp_path, capsys):
+    assert main([TASK, str(root), "train", str(tmp_path / "missing" / "train.json")]) == 1
+    assert f"{tmp_path / 'missing'}: OUTPUT-PATH OUT needs this folder, and there is none" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_of_the_data_set_is_not_replaced(main, root, capsys):
     truth = next(root.rglob("*.json"))
     before = truth.read_bytes()
