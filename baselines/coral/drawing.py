@@ -64,12 +64,7 @@ def draw(
         captions = [short_name(classes[label]) for label in labels]
         panel = _panel(page, sample.truth.shapes, scale, labels, captions)
         panels.insert(0, (f"truth: {len(labels)} objects, {sample.id}", panel))
-    picture = pictures.beside(panels)
-    entries = []
-    for label in sorted(set().union(*counts.values())):
-        found = ", ".join(f"{count[label]} {kind}" for kind, count in counts.items())
-        entries.append((pictures.style_of(label), f"{classes[label]}: {found}"))
-    return pictures.below([picture, pictures.legend(entries, picture.width)] if entries else [picture])
+    return pictures.beside_with_counts(panels, counts, classes)
 
 
 def _panel(page: Image.Image, shapes: Shapes, scale: float, labels: Sequence[int], captions: Sequence[str]) -> Image.Image:

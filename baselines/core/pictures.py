@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -221,6 +222,24 @@ def beside(panels: Sequence[tuple[str, Image.Image]]) -> Image.Image:
         pen.text((x + 2, y + bar / 2), title, BLACK, font(TITLE_SIZE - 3), anchor="lm")
         picture.paste(image, (x, y + bar))
     return picture
+
+
+def beside_with_counts(
+    panels: Sequence[tuple[str, Image.Image]], counts: Mapping[str, Counter[int]], classes: Mapping[int, str]
+) -> Image.Image:
+    """Put images beside each other as :func:`beside`, above a legend of the classes that are on them.
+
+    Args:
+        panels: Titles and images.
+        counts: How often each class is there, by what is counted, such as ``predicted``.
+        classes: Class names by number; a class without one goes by its number.
+    """
+    picture = beside(panels)
+    entries = []
+    for label in sorted(set().union(*counts.values())):
+        found = ", ".join(f"{count[label]} {kind}" for kind, count in counts.items())
+        entries.append((style_of(label), f"{classes.get(label, label)}: {found}"))
+    return below([picture, legend(entries, picture.width)] if entries else [picture])
 
 
 def below(pictures: Sequence[Image.Image]) -> Image.Image:

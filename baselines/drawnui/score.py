@@ -167,12 +167,7 @@ def draw(
         captions = [str(classes.get(label, label)) for label in sample.truth.labels.tolist()]
         title = f"truth: {len(captions)} boxes, {sample.id}"
         panels.insert(0, (title, _panel(page, sample.truth.boxes * scale, sample.truth.labels, captions)))
-    picture = pictures.beside(panels)
-    entries = []
-    for label in sorted(set().union(*counts.values())):
-        found = ", ".join(f"{count[label]} {kind}" for kind, count in counts.items())
-        entries.append((pictures.style_of(label), f"{classes.get(label, label)}: {found}"))
-    return pictures.below([picture, pictures.legend(entries, picture.width)] if entries else [picture])
+    return pictures.beside_with_counts(panels, counts, classes)
 
 
 def _panel(page: Image.Image, boxes: NDArray[np.floating], labels: NDArray[np.int64], captions: list[str]) -> Image.Image:

@@ -1,6 +1,7 @@
 """Pictures: styles that can be told apart, labels that are readable and don't cover each other."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -140,3 +141,12 @@ def test_lines_wrap_into_the_width_and_keep_their_colours():
     assert narrow.height > broad.height
     assert (np.asarray(narrow)[:, -4:] == 255).all()
     assert (np.asarray(narrow) == (213, 94, 0)).all(-1).any()
+
+
+def test_a_legend_tells_the_classes_that_are_counted_and_nothing_where_there_are_none():
+    panel = ("title", Image.new("RGB", (300, 200)))
+    plain = pictures.beside([panel])
+    counted = pictures.beside_with_counts([panel], {"true": Counter([2]), "predicted": Counter([2, 9])}, {2: "button"})
+    expected = [(pictures.style_of(2), "button: 1 true, 1 predicted"), (pictures.style_of(9), "9: 0 true, 1 predicted")]
+    assert counted.tobytes() == pictures.below([plain, pictures.legend(expected, 300)]).tobytes()
+    assert pictures.beside_with_counts([panel], {"predicted": Counter()}, {}).tobytes() == plain.tobytes()
