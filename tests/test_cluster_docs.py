@@ -60,9 +60,17 @@ def test_the_page_s_commands_compose(line):
 
 
 def ignored(path):
-    """Whether the engine leaves a file of the repository's root out; `*` and whole names are all that is used there."""
-    patterns = (ROOT / ".dockerignore").read_text().split()
-    return any(fnmatch.fnmatch(path, pattern) or path == pattern for pattern in patterns)
+    """Whether the engine leaves a path out: the last pattern that fits it, or a folder that it is in, decides."""
+    out = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        if (
+            line
+            and not line.startswith("#")
+            and any(fnmatch.fnmatch(str(each), pattern) for each in (path, *Path(path).parents))
+        ):
+            out = not line.startswith("!")
+    return out
 
 
 @pytest.mark.parametrize("path", CONTAINERS, ids=lambda path: path.name)
@@ -80,11 +88,18 @@ def test_the_containers_get_every_file_that_the_wheel_is_built_of():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     needed = {*wheel, "pyproject.toml", "requirements.lock", project["project"]["readme"], *project["project"]["license-files"]}
-    assert [name for name in needed if not (ROOT / name).exists() or ignored(name)] == []
-    assert [name for name in (".git", ".venv", "runs", "conf_local", "data/x") if not ignored(name)] == []
+    assert {path.name for path in ROOT.iterdir() if not ignored(path.name)} == needed
+    assert [name for name in (".git", ".venv", ".mypy_cache", "runs", "conf_local", "data/x") if not ignored(name)] == []
+    assert not ignored("baselines/core/paths.py")
+    assert ignored("baselines/core/__pycache__/paths.cpython-311.pyc")
     copied = re.findall(r"^    (\S+) /opt/imageclef/(\S+)$", (ROOT / "containers" / "imageclef.def").read_text(), re.MULTILINE)
     assert {source for source, _ in copied} == needed
     assert all(source == target for source, target in copied)
+
+
+def test_packages_of_a_mounted_home_folder_are_left_alone():
+    definition = (ROOT / "containers" / "imageclef.def").read_text()
+    assert re.search(r"^%environment\n(    .*\n)*    export PYTHONNOUSERSITE=1$", definition, re.MULTILINE)
 
 
 @pytest.mark.slow
