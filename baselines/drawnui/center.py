@@ -158,7 +158,7 @@ def peak_loss(logits: Tensor, target: Tensor) -> Tensor:
         logits: ``(…)`` peak logits.
         target: Same shape, in [0, 1], exactly 1 at centres.
     """
-    # At a centre the factor (1 - target) is 0, so that the sum over all cells needs no mask.
+    # At a centre the factor (1 - target) is 0, so that, for finite logits, the sum over all cells needs no mask.
     elsewhere = F.softplus(logits) * logits.sigmoid() ** 2 * ((1 - target) ** 2) ** 2
     centers = logits[target == 1]
     return elsewhere.sum() - (F.logsigmoid(centers) * (1 - centers.sigmoid()) ** 2).sum()
@@ -173,7 +173,7 @@ def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], label
         boxes: For each image ``(N, 4)`` xyxy in input pixels.
         labels: For each image ``(N,)`` class indices from 0.
     """
-    height, width = logits.shape[-2:]
+    classes, height, width = logits.shape[1:]
     xs, ys = cell_centers(height, width, logits.device)
     target = torch.zeros_like(logits)
     cells, wanted, weights = [], [], []
@@ -191,9 +191,13 @@ def detection_losses(logits: Tensor, extents: Tensor, boxes: list[Tensor], label
     peaks = peak_loss(logits, target) / count
     if not cells:
         return {"peaks": peaks, "boxes": extents.sum() * 0}
-    # Taken from the whole batch at once, and channels last: the gradient is as large as all extents, so it's made only once.
+    # From the whole batch at once, since the gradient is as large as all extents. An embedding adds up the gradients of a cell
+    # that several elements share in a fixed order, as indexing does not, and channels last it needs no copy.
     image, row, column, label = torch.cat(cells, dim=1)
-    predicted = boxes_at(extents.permute(0, 3, 4, 1, 2)[image, row, column, label], xs[column], ys[row])
+    at_cells = F.embedding(
+        ((image * height + row) * width + column) * classes + label, extents.permute(0, 3, 4, 1, 2).reshape(-1, 4)
+    )
+    predicted = boxes_at(at_cells, xs[column], ys[row])
     box_losses = generalized_box_iou_loss(predicted, torch.cat(wanted), reduction="none")
     return {"peaks": peaks, "boxes": 2 * (box_losses * torch.cat(weights)).sum() / count}
 

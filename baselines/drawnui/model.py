@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
 from baselines.core.config import Config
@@ -42,22 +43,11 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int, experiment
     Raises:
         InvalidInput: If the weights can't be had, or the backbone doesn't exist or offers other strides.
     """
-    own = model.widths is not None or model.patch_stem
-    if own and (model.weights == PRETRAINED or "resnet" not in model.backbone):
-        hint = "leave model.widths and model.patch_stem out, or set model.weights=null and a ResNet as model.backbone"
-        value = f"model.weights={model.weights}, model.backbone={model.backbone}"
-        raise invalid(
-            "CONFIG-VALUE", "widths and a stem of your own fit a ResNet without published weights alone", value=value, hint=hint
-        )
+    own = {"channels": model.widths, "stem_width": model.stem_width}
+    own = {key: value for key, value in own.items() if value is not None}
+    _check_fits(model, bool(own) or model.patch_stem)
     channels = 1 if data.input == "ink" else 3
-    backbone = timm_backbone(
-        model.backbone,
-        model.weights,
-        experiment,
-        in_chans=channels,
-        features_only=True,
-        **({"channels": model.widths} if model.widths else {}),
-    )
+    backbone = timm_backbone(model.backbone, model.weights, experiment, in_chans=channels, features_only=True, **own)
     if model.patch_stem:
         begin_with_patches(backbone, channels)
     limits: dict[str, Any] = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
@@ -68,6 +58,16 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int, experiment
     except ValueError as error:
         hint = "choose a backbone such as resnet50"
         raise invalid("CONFIG-VALUE", f"model.backbone doesn't fit: {error}", value=model.backbone, hint=hint) from error
+
+
+def _check_fits(model: ModelConfig, own: bool) -> None:
+    """Refuse widths and a stem of one's own where they can't be had, or would throw away published weights."""
+    resnet = is_model_in_modules(model.backbone, ["resnet"])
+    if own and (not resnet or model.weights == PRETRAINED or (model.patch_stem and model.weights)):
+        message = "model.widths, model.stem_width and model.patch_stem fit a ResNet without published weights alone"
+        value = f"model.weights={model.weights}, model.backbone={model.backbone}"
+        hint = "leave these keys out, or set model.weights=null and a ResNet, such as resnet18, as model.backbone"
+        raise invalid("CONFIG-VALUE", message, value=value, hint=hint)
 
 
 def begin_with_patches(backbone: Any, channels: int) -> None:

@@ -119,7 +119,9 @@ class ModelConfig(config.ModelConfig):
         name: ``center`` is the dense one (``center.py``), ``two_stage`` is Faster R-CNN (``two_stage.py``).
         backbone: Name of a timm backbone with features at strides 4, 8, 16 and 32.
         widths: Channels of a ResNet's four stages, where they are not the backbone's own (then no published weights fit).
-        patch_stem: Whether a ResNet begins with patches of 4 × 4 pixels instead of convolutions at half the size, likewise.
+        stem_width: Width of a ResNet's stem, likewise.
+        patch_stem: Whether a ResNet begins with patches of 4 × 4 pixels instead of convolutions at half the size; then no weights
+            are there to start from.
         channels: Width of the pyramid and head.
         tower: Number of 3 × 3 convolutions at stride 4 before the heads of ``center``.
         anchor_sizes: Anchor sides of the five levels of ``two_stage``, in pixels of the network's input.
@@ -131,6 +133,7 @@ class ModelConfig(config.ModelConfig):
     name: Literal["center", "two_stage"] = "center"
     backbone: str = "resnet50"
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    stem_width: PositiveInt | None = None
     patch_stem: bool = False
     channels: PositiveInt = 128
     tower: PositiveInt = 2

@@ -49,6 +49,51 @@ def test_the_peak_loss_of_a_perfect_map_is_near_zero_and_a_miss_costs():
     assert peak_loss(torch.tensor([0.0, -30.0]), target).item() == pytest.approx(0.25 * math.log(2), rel=1e-5)
 
 
+def test_the_peak_loss_and_its_gradient_are_those_of_the_formula():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.double, requires_grad=True)
+    target = torch.rand(2, 3, 8, 8, generator=generator, dtype=torch.double)
+    target[0, 0, 1, 2] = target[1, 2, 7, 7] = 1
+    p = logits.sigmoid()
+    formula = torch.where(target == 1, (1 - p) ** 2 * p.log(), (1 - target) ** 4 * p**2 * (1 - p).log())
+    torch.testing.assert_close(peak_loss(logits, target), -formula.sum())
+    expected = torch.autograd.grad(-formula.sum(), logits)[0]
+    torch.testing.assert_close(torch.autograd.grad(peak_loss(logits, target), logits)[0], expected)
+
+
+def random_batch(sizes, height, width, classes, seed=0):
+    """Return logits and extents with gradients, boxes and labels, for pages with as many elements as ``sizes`` says."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(len(sizes), classes, height, width, generator=generator, requires_grad=True)
+    extents = torch.randn(len(sizes), classes, 4, height, width, generator=generator, requires_grad=True)
+    corners = [torch.rand(size, 2, generator=generator) * 40 for size in sizes]
+    boxes = [torch.cat((corner, corner + 40 + torch.rand(len(corner), 2, generator=generator)), 1) for corner in corners]
+    return logits, extents, boxes, [torch.randint(0, classes, (size,), generator=generator) for size in sizes]
+
+
+def test_a_batch_costs_what_its_pages_cost_by_their_elements():
+    logits, extents, boxes, labels = random_batch((3, 0, 5), 24, 32, classes=2)
+    together = detection_losses(logits, extents, boxes, labels)
+    alone = [
+        detection_losses(logits[page : page + 1], extents[page : page + 1], [boxes[page]], [labels[page]]) for page in range(3)
+    ]
+    for part, shares in {"peaks": (3, 1, 5), "boxes": (3, 0, 5)}.items():
+        expected = sum(share * losses[part] for share, losses in zip(shares, alone, strict=True)) / 8
+        torch.testing.assert_close(together[part], expected)
+
+
+def test_cells_that_elements_share_get_the_same_gradient_each_time():
+    def gradient():
+        logits, extents, boxes, labels = random_batch((60, 60), 96, 96, classes=1)
+        boxes = [torch.cat((box[:, :2], box[:, :2] + 300), 1) for box in boxes]  # large, and all over the same cells
+        detection_losses(logits, extents, boxes, labels)["boxes"].backward()
+        return extents.grad
+
+    first = gradient()
+    assert (first != 0).sum() > 4 * 1_000
+    assert all(torch.equal(gradient(), first) for _ in range(3))
+
+
 def test_extents_are_distances_from_the_cell_centre():
     box = boxes_at(torch.tensor([[0.0, 0.0, math.log(2), math.log(3)]]), torch.tensor([50.0]), torch.tensor([20.0]))
     torch.testing.assert_close(box, torch.tensor([[50.0 - STRIDE, 20.0 - STRIDE, 50.0 + 2 * STRIDE, 20.0 + 3 * STRIDE]]))
@@ -80,8 +125,10 @@ def test_a_page_without_boxes_has_a_finite_loss_with_gradients():
     extents = torch.zeros(1, 3, 4, 8, 8, requires_grad=True)
     losses = detection_losses(logits, extents, [torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.long)])
     sum(losses.values()).backward()
-    assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+    assert torch.equal(
+        extents.grad, torch.zeros_like(extents)
+    )  # none would stop several processes: each waits for all gradients
 
 
 def test_a_backbone_of_other_strides_is_refused():

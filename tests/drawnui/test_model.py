@@ -17,11 +17,19 @@ def test_a_backbone_of_other_strides_is_a_finding_that_names_it():
     assert caught.value.findings.error_count == 1
 
 
-@pytest.mark.parametrize("own", [{"widths": (8, 8, 8, 8)}, {"patch_stem": True}])
-@pytest.mark.parametrize("wrong", [{"weights": "pretrained"}, {"backbone": "mobilenetv3_small_100"}])
+@pytest.mark.parametrize("own", [{"widths": (8, 8, 8, 8)}, {"stem_width": 8}, {"patch_stem": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"weights": "pretrained"}, {"backbone": "mobilenetv3_small_100"}, {"backbone": "resnetv2_18"}]
+)
 def test_widths_and_a_stem_of_your_own_need_a_resnet_without_published_weights(own, wrong):
     model = ModelConfig(**({"backbone": "resnet10t"} | own | wrong))
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*widths"):
+        build_network(DataConfig(), model, classes=2)
+
+
+def test_patches_do_not_throw_away_the_weights_of_a_file():
+    model = ModelConfig(backbone="resnet10t", patch_stem=True, weights="backbone.safetensors")
+    with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*patch_stem.*backbone\.safetensors"):
         build_network(DataConfig(), model, classes=2)
 
 
@@ -31,8 +39,9 @@ def test_patches_keep_the_strides(name, kind):
     config = ModelConfig(name=name, backbone="resnet10t", widths=(8, 16, 16, 16), patch_stem=True, channels=8, tower=1)
     network = build_network(DataConfig(input=kind), config, classes=2)
     features = network.backbone if name == "center" else network.detector.backbone.backbone
-    shapes = [tuple(feature.shape) for feature in features(torch.zeros(1, 1 if kind == "ink" else 3, 64, 96))]
-    assert shapes[-4:] == [(1, 8, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6), (1, 16, 2, 3)]
+    shapes = [tuple(feature.shape[1:]) for feature in features(torch.zeros(1, 1 if kind == "ink" else 3, 64, 96))]
+    assert shapes[0][1:] == (16, 24)  # where an ordinary stem is at stride 2
+    assert shapes[1:] == [(8, 16, 24), (16, 8, 12), (16, 4, 6), (16, 2, 3)]
 
 
 @pytest.mark.parametrize("convolutions", [1, 3])
