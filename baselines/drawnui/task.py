@@ -120,8 +120,8 @@ class ModelConfig(config.ModelConfig):
         backbone: Name of a timm backbone with features at strides 4, 8, 16 and 32.
         widths: Channels of a ResNet's four stages, where they are not the backbone's own (then no published weights fit).
         stem_width: Width of a ResNet's stem, likewise.
-        patch_stem: Whether a ResNet begins with patches of 4 × 4 pixels instead of convolutions at half the size; then no weights
-            are there to start from.
+        patch_stem: Whether a ResNet begins with patches of 4 × 4 pixels instead of convolutions at half the size; then the
+            weights are random.
         channels: Width of the pyramid and head.
         tower: Number of 3 × 3 convolutions at stride 4 before the heads of ``center``.
         anchor_sizes: Anchor sides of the five levels of ``two_stage``, in pixels of the network's input.
