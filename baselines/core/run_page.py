@@ -269,5 +269,5 @@ def _versions(run: RunFolder) -> Iterator[tuple[str, Content]]:
     for name, value in islice(versions.items(), 40) if isinstance(versions, dict) else ():
         yield cut(str(name), 60), cut(str(value), 60)
     for name in ("git", "data_hash", "files_hash", "task_version", "device", "precision"):
-        if name in run.card:
+        if run.card.get(name) not in (None, ""):
             yield name, cut(str(run.card[name]), 120)

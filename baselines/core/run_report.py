@@ -210,8 +210,9 @@ def report_folder(args: argparse.Namespace) -> int:
         InvalidInput: If there is no run, the files of a finished run of a sweep can't be read, or the page can't be written.
         UsageError: If the page would replace a file of the runs.
     """
-    files = [(str(path), path) for status in args.folder.rglob(sweeps.STATUS) for path in status.parent.iterdir()]
-    check_outputs(files, [("--html", args.html)])
+    if args.html:
+        files = [("a run's file", path) for status in args.folder.rglob(sweeps.STATUS) for path in status.parent.iterdir()]
+        check_outputs(files, [("--html", args.html)])
     if (args.folder / sweeps.STATUS).exists():
         run = RunFolder(args.folder)
         if args.html:

@@ -1,7 +1,8 @@
-"""Pictures decoded and resized once, kept uncompressed in one memory-mapped file.
+"""What is computed once of the files of a data set: pictures, decoded and resized, and a digest of the bytes.
 
-Decoding a photograph at each access is what starves a GPU. The cache is keyed by content: the recipe that prepared the
-pictures, and the name, size and modification time of every file. Another recipe or a changed file gives another cache.
+Decoding a photograph at each access is what starves a GPU, so pictures are kept uncompressed in one memory-mapped file. What is
+kept is found by the recipe that made it, and the name, size and modification time of every file: another recipe or a changed
+file gives another cache, but bytes exchanged behind the same size and time go unseen. All of it may be deleted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -105,8 +108,9 @@ def content_hash(root: Path, files: Mapping[str, Path], workers: int = 4) -> str
         baselines.core.findings.InvalidInput: With a finding for every file that can't be read.
     """
     place = root / f"content-{_key(files, 'content')}.sha256"
-    with contextlib.suppress(FileNotFoundError):
-        return place.read_text(encoding="ascii")
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{64}", kept := place.read_text(encoding="ascii")):
+            return kept
     digest, findings = hashlib.sha256(), Findings()
     hashes = map_parallel(lambda name: _try_read(sha256_of, files[name]), sorted(files), workers, "hashing", len(files))
     for name, found in hashes:
@@ -115,8 +119,9 @@ def content_hash(root: Path, files: Mapping[str, Path], workers: int = 4) -> str
         else:
             digest.update(f"{name}\t{found}\n".encode("utf-8", "surrogatepass"))
     findings.raise_errors()
-    root.mkdir(parents=True, exist_ok=True)
-    write_atomic(place, digest.hexdigest())
+    with contextlib.suppress(OSError):  # a cache that others have filled may be read-only
+        root.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, digest.hexdigest())
     return digest.hexdigest()
 
 
@@ -138,11 +143,23 @@ def decode_rgb(path: Path, long_side: int | None = None) -> Picture:
 
 
 def _key(files: Mapping[str, Path], recipe: str) -> str:
-    digest = hashlib.sha256(recipe.encode())
+    digest, findings = hashlib.sha256(recipe.encode()), Findings()
     for key in sorted(files):
-        status = files[key].stat()
-        digest.update(f"\n{key}\t{files[key].resolve()}\t{status.st_size}\t{status.st_mtime_ns}".encode())
+        status = _try_read(_regular_status, files[key])
+        if isinstance(status, Finding):
+            findings.add(status)
+            continue
+        known = f"\n{key}\t{files[key].resolve()}\t{status.st_size}\t{status.st_mtime_ns}"
+        digest.update(known.encode("utf-8", "surrogatepass"))
+    findings.raise_errors()
     return digest.hexdigest()[:20]
+
+
+def _regular_status(path: Path) -> os.stat_result:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")  # reading a pipe might wait for ever
+    return status
 
 
 def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Picture], workers: int) -> None:
@@ -167,4 +184,4 @@ def _try_read(read: Callable[[Path], _Read], path: Path) -> _Read | Finding:
         return read(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         hint = "copy the file again, or leave it out of the data set"
-        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, f"can't decode: {error}", file=str(path), hint=hint)
+        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, f"can't be read: {error}", file=str(path), hint=hint)

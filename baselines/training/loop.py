@@ -30,7 +30,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from rich.console import Console
 
-from baselines.core.config import NEUTRAL_KEYS, Config, flatten, to_plain
+from baselines.core.config import NEUTRAL_KEYS, Config, defaults, flatten, to_plain
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
 from baselines.core.outputs import write_atomic, write_json_atomic
 from baselines.core.results import Scores
@@ -47,6 +47,12 @@ from baselines.training.trackers import make_tracker
 CONFIG, STATUS, SPLIT, TRUTH, SCORES = "config.yaml", "status.json", "split.json", "truth.json", "scores.json"
 PICTURES, SHARDS, LOCK = "pictures", "shards", ".lock"
 RESUME = "the same command goes on from here"
+DATA_PARTS = {  # what split.json has, in words
+    "train": "training samples",
+    "val": "held-out samples",
+    "data_hash": "truth",
+    "files_hash": "image or volume files",
+}
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -377,8 +383,10 @@ def _check_same_config(config: Config, folder: Path) -> None:
         raise invalid("RUN-CONFIG", "can't be read", file=path, value=str(error), hint=hint) from error
     now = flatten(to_plain(config))
     findings = Findings()
+    # A key that the version which began the run did not have yet stands for its default, with which nothing changes.
+    new = flatten(defaults(config.task))
     for key in sorted(earlier.keys() | now.keys()):
-        before, after = earlier.get(key), now.get(key)
+        before, after = earlier.get(key, new.get(key)), now.get(key)
         if before != after and key not in NEUTRAL_KEYS:
             hint = f"now {shorten(after)}; overwrite=true deletes what the folder holds and starts again"
             message = "the run in this folder has another value"
@@ -391,15 +399,17 @@ def _check_same_config(config: Config, folder: Path) -> None:
 def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
     """Refuse to go on with a training that began on other data."""
     path = folder / SPLIT
-    with contextlib.suppress(OSError, ValueError):
+    try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        # The digests leave out the order, which decides what each step draws. A digest that an earlier version did not write is
-        # not compared, so that its runs can go on.
-        others = [key for key, value in _identity(data).items() if before.get(key) and before[key] != value]
-        if others:
-            hint = "bring the old data back, or overwrite=true deletes what the folder holds and starts again"
-            message = "the run in this folder began on other data, or on another split of them"
-            raise invalid("RUN-OTHER-DATA", message, file=path, value=f"different {', '.join(others)}", hint=hint)
+    except (OSError, ValueError):
+        return
+    # The digests leave out the order, which decides what each step draws. A digest that an earlier version did not write is
+    # not compared, so that its runs can go on.
+    others = [DATA_PARTS[key] for key, value in _identity(data).items() if before.get(key) and before[key] != value]
+    if others:
+        hint = "bring the old data back, or overwrite=true deletes what the folder holds and starts again"
+        message = "the run in this folder began on other data, or on another split of them"
+        raise invalid("RUN-OTHER-DATA", message, file=path, value=f"different {', '.join(others)}", hint=hint)
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def test_damaged_images_are_a_finding_of_the_cache(root, tmp_path):
     path = min((tmp_path / "coral").rglob("training*/**/*.JPG"))
     path.write_bytes(path.read_bytes()[:5000])
     data = build_data(config(tmp_path, val_share=0.34))
-    with pytest.raises(InvalidInput, match="DATA-FILE-UNREADABLE can't decode"):
+    with pytest.raises(InvalidInput, match="DATA-FILE-UNREADABLE can't be read"):
         data.prepare_data()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -69,15 +70,45 @@ def test_the_hash_of_a_content_is_of_names_and_bytes_and_computed_once(files, tm
     assert content_hash(tmp_path / "cache", files) != first
 
 
-def test_every_file_that_can_not_be_hashed_is_named(files, tmp_path):
-    for key in ("0.png", "2.png"):
-        files[key].unlink()
-        files[key].mkdir()
-    with pytest.raises(InvalidInput) as error:
-        content_hash(tmp_path / "cache", files)
-    assert [finding.code for finding in error.value.findings] == ["DATA-FILE-UNREADABLE"] * 2
-    assert {finding.file for finding in error.value.findings} == {str(files["0.png"]), str(files["2.png"])}
-    assert not (tmp_path / "cache").exists()
+@pytest.mark.parametrize("kept", ["", "x" * 64, "\udcff"])
+def test_a_kept_hash_that_is_none_is_computed_again(files, tmp_path, kept):
+    first = content_hash(tmp_path / "cache", files)
+    (place,) = (tmp_path / "cache").glob("content-*")
+    place.write_bytes(kept.encode("utf-8", "surrogateescape"))
+    assert content_hash(tmp_path / "cache", files) == first == place.read_text()
+
+
+def test_a_hash_that_can_not_be_kept_is_computed_all_the_same(files, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert content_hash(tmp_path / "cache", files) == content_hash(tmp_path / "other", files)
+
+
+def test_every_file_that_can_not_be_read_is_named_and_a_pipe_is_not_waited_for(files, tmp_path):
+    files = dict(files)
+    files["gone"] = tmp_path / "gone.png"
+    files["link"] = tmp_path / "link.png"
+    files["link"].symlink_to("nowhere")
+    files["pipe"] = tmp_path / "pipe.png"
+    os.mkfifo(files["pipe"])
+    files["0.png"].unlink()
+    files["0.png"].mkdir()
+    for read in (
+        lambda: content_hash(tmp_path / "cache", files),
+        lambda: cached_pictures(tmp_path / "cache", files, "", decode_rgb),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            read()
+        assert {finding.code for finding in error.value.findings} == {"DATA-FILE-UNREADABLE"}
+        assert {finding.file for finding in error.value.findings} == {
+            str(files[key]) for key in ("gone", "link", "pipe", "0.png")
+        }
+        assert not (tmp_path / "cache").exists()
+
+
+def test_names_that_are_no_utf8_are_hashed(files, tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    shutil.copy(files["0.png"], odd)
+    assert content_hash(tmp_path / "cache", {"\udcff": odd}) != content_hash(tmp_path / "cache", {"0.png": files["0.png"]})
 
 
 def test_a_cache_travels_to_a_worker_as_its_folder(files, tmp_path):

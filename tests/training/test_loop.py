@@ -444,9 +444,10 @@ def test_a_training_does_not_go_on_on_other_data(toy_config, tmp_path):
     assert loop.run(toy_config(overwrite=True), folder).scores
     split = json.loads((folder / "split.json").read_text())
     (folder / "scores.json").unlink()
+    words = {"train": "training samples", "files_hash": "image or volume files"}
     for key, value in {"train": split["train"][1:], "files_hash": "of other files"}.items():
         (folder / "split.json").write_text(json.dumps(split | {key: value}))
-        with pytest.raises(InvalidInput, match=rf"RUN-OTHER-DATA.*'different {key}'; .*overwrite=true"):
+        with pytest.raises(InvalidInput, match=rf"RUN-OTHER-DATA.*'different {words[key]}'; .*overwrite=true"):
             loop.run(toy_config(), folder)
 
 
