@@ -78,6 +78,20 @@ def test_another_configuration_is_refused_with_what_differs(finished, toy_config
     assert status(folder)["of"] == 4
 
 
+def test_a_key_that_is_newer_than_the_run_stands_for_its_default(finished, toy_config):
+    config, folder = finished
+    kept = (folder / "config.yaml").read_text()
+    older = "".join(line for line in kept.splitlines(keepends=True) if "clip_norm" not in line)
+    assert older != kept
+    (folder / "config.yaml").write_text(older)
+    before = (folder / "scores.json").stat().st_mtime_ns
+    loop.run(config, folder)
+    assert (folder / "scores.json").stat().st_mtime_ns == before  # finished, and left as it was
+    with pytest.raises(InvalidInput) as caught:
+        loop.run(toy_config(trainer__max_steps=3, optimizer__clip_norm=3.5), folder)
+    assert [f.id for f in caught.value.findings] == ["optimizer.clip_norm"]
+
+
 def test_two_processes_can_not_share_a_folder(toy_config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
