@@ -76,8 +76,14 @@ def cached_arrays(
     """
     folder = root / f"arrays-{hashlib.sha256(recipe.encode()).hexdigest()[:20]}"
     folder.mkdir(parents=True, exist_ok=True)
-    places = {key: folder / f"{_digest(files)}.npy" for key, files in items.items()}
-    facts = {key: found for key, place in places.items() if (found := _read_facts(place)) is not None}
+    places: dict[str, Path] = {}
+    facts: dict[str, Facts] = {}
+    for key, files in items.items():
+        try:
+            places[key] = folder / f"{_digest(files)}.npy"
+        except (OSError, ValueError) as error:  # a file that is gone, or has a name that no file can have
+            facts[key] = _failed(error)
+    facts |= {key: found for key, place in places.items() if (found := _read_facts(place)) is not None}
     missing = [key for key in items if key not in facts]
     results = _results(partial(_make, prepare), {key: (items[key], places[key]) for key in missing}, workers)
     facts.update(_shown(results, len(missing), progress))
@@ -88,7 +94,7 @@ def _digest(files: Files) -> str:
     digest = hashlib.sha256()
     for path in files:
         status = path.stat()
-        digest.update(f"{path.resolve()}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+        digest.update(f"{path.resolve()}\t{status.st_size}\t{status.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
 
 
@@ -111,11 +117,15 @@ def _make(prepare: Prepare, job: tuple[Files, Path]) -> Facts:
     try:
         array, facts = prepare(files)
     except Exception as error:  # noqa: BLE001  one item must not stop the others
-        return {ERROR: f"{type(error).__name__}: {error}"}
+        return _failed(error)
     if array is not None:
         write_atomically(place, lambda temporary: _save(temporary, array))
     write_json_atomic(_facts_of(place), facts)
     return facts
+
+
+def _failed(error: Exception) -> Facts:
+    return {ERROR: f"{type(error).__name__}: {error}"}
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

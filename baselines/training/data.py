@@ -170,7 +170,7 @@ class BaselineDataModule(LightningDataModule):
         """Digest of names and bytes of all :meth:`sources` of the training and the held-out samples; empty if there are none.
 
         With the same one and the same :attr:`data_hash`, two runs saw the same data. The files are read for it once, so what
-        doesn't train should not ask.
+        doesn't train should not ask; bytes exchanged later go unseen where path, size and modification time stay.
 
         Raises:
             InvalidInput: With a finding for every file that can't be read.

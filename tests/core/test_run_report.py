@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from baselines.cli import main
+from baselines.core import run_report
 from baselines.core.findings import Findings
 from baselines.core.run_page import run_page
 from baselines.core.run_report import RunFolder
@@ -163,6 +164,23 @@ def test_where_a_page_goes_is_looked_at_before_the_runs_are_read(tmp_path, capsy
     error = capsys.readouterr().err
     assert "--html would overwrite a run's file" in error
     assert error.count("log.txt") == 1
+
+
+def test_without_a_page_nothing_is_looked_at_for_it(tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+    monkeypatch.delattr(run_report, "check_outputs")
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert main(["report", str(tmp_path)]) == 0
+
+
+def test_what_a_card_leaves_empty_is_left_out_of_the_page(tmp_path):
+    folder = write_run(tmp_path / "run")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"git": None, "data_hash": "abc", "files_hash": ""}))
+    provenance = part(run_page(RunFolder(folder)), "provenance")
+    assert "data_hash" in provenance
+    assert "files_hash" not in provenance
+    assert "git" not in provenance
 
 
 def test_the_page_of_a_sweep(tmp_path, capsys):

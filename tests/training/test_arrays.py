@@ -89,6 +89,16 @@ def test_what_is_of_no_use_is_remembered_and_what_failed_is_tried_again(items, t
     assert sorted(log.read_text().split()) == ["a", "b", "b", "c"]
 
 
+def test_a_file_that_is_gone_costs_its_own_item_and_names_need_not_be_utf8(items, tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.write_bytes(b"odd")
+    items |= {"a": (tmp_path / "gone",), "odd": (odd,)}
+    arrays = cached_arrays(tmp_path / "cache", items, "plain", prepare, workers=0)
+    assert arrays.facts["a"][ERROR].startswith("FileNotFoundError")
+    assert [key in arrays for key in items] == [False, True, True, True]
+    assert bytes(arrays["odd"]) == b"odd"
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_takes_one_item_with_it(items, tmp_path):
     items["b"][0].write_bytes(b"dies")
