@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from baselines.core.files import sha256_of
-from baselines.core.findings import Finding, Findings, Severity
+from baselines.core.findings import Finding, Findings, Severity, printable
 from baselines.core.images import map_parallel
 from baselines.core.outputs import write_atomic
 
@@ -75,7 +75,7 @@ def cached_pictures(
         workers: Number of threads.
 
     Raises:
-        baselines.core.findings.InvalidInput: With a finding for every image that can't be decoded.
+        baselines.core.findings.InvalidInput: With a finding for every image that can't be read or decoded.
     """
     folder = root / f"pictures-{_key(files, recipe)}"
     if not (folder / "index.json").exists():
@@ -97,7 +97,8 @@ def cached_pictures(
 def content_hash(root: Path, files: Mapping[str, Path], workers: int = 4) -> str:
     """Return the SHA-256 of files' names and bytes, wherever they lie; it is kept beside the caches, and found by the same key.
 
-    So files are read once, and again when the size or modification time of one has changed.
+    So files are read once, and again when the path, size or modification time of one has changed; other bytes behind the same
+    three go unseen. Where the digest can't be kept, they are read each time.
 
     Args:
         root: Folder of all caches.
@@ -158,7 +159,7 @@ def _key(files: Mapping[str, Path], recipe: str) -> str:
 def _regular_status(path: Path) -> os.stat_result:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")  # reading a pipe might wait for ever
+        raise OSError("this is no regular file")  # reading a pipe might wait for ever
     return status
 
 
@@ -183,5 +184,8 @@ def _try_read(read: Callable[[Path], _Read], path: Path) -> _Read | Finding:
     try:
         return read(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)  # the path is told before it
         hint = "copy the file again, or leave it out of the data set"
-        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, f"can't be read: {error}", file=str(path), hint=hint)
+        # Printable: status.json tells the finding, and takes UTF-8 alone.
+        message = f"can't be read: {printable(reason)}"
+        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, message, file=printable(str(path)), hint=hint)

@@ -403,6 +403,8 @@ def _check_same_data(folder: Path, data: BaselineDataModule) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
+    if not isinstance(before, dict):
+        return
     # The digests leave out the order, which decides what each step draws. A digest that an earlier version did not write is
     # not compared, so that its runs can go on.
     others = [DATA_PARTS[key] for key, value in _identity(data).items() if before.get(key) and before[key] != value]

@@ -105,6 +105,14 @@ def test_every_file_that_can_not_be_read_is_named_and_a_pipe_is_not_waited_for(f
         assert not (tmp_path / "cache").exists()
 
 
+def test_what_is_said_of_a_file_is_utf8_and_names_it_once(tmp_path):
+    gone = {"a": tmp_path / os.fsdecode(b"\xff.png"), "b": tmp_path / "no\ud800name.png", "c": tmp_path / "c.png"}
+    with pytest.raises(InvalidInput) as error:
+        content_hash(tmp_path / "cache", gone)
+    told = str(error.value).encode().decode()
+    assert [told.count(name) for name in ("\\udcff.png: ", "\\ud800name.png: ", "c.png")] == [1, 1, 1]
+
+
 def test_names_that_are_no_utf8_are_hashed(files, tmp_path):
     odd = tmp_path / os.fsdecode(b"\xff.png")
     shutil.copy(files["0.png"], odd)

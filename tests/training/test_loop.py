@@ -9,6 +9,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -463,6 +464,24 @@ def test_a_training_does_not_go_on_on_other_data(toy_config, tmp_path):
         (folder / "split.json").write_text(json.dumps(split | {key: value}))
         with pytest.raises(InvalidInput, match=rf"RUN-OTHER-DATA.*'different {words[key]}'; .*overwrite=true"):
             loop.run(toy_config(), folder)
+
+
+def test_a_file_that_fails_while_it_is_hashed_does_not_skip_the_check(finished, monkeypatch):
+    config, folder = finished
+    (folder / "scores.json").unlink()
+    (folder / "split.json").write_text(json.dumps({"train": ["another"]}))
+    monkeypatch.setattr(loop, "_identity", Mock(side_effect=[OSError("the disk"), {}]))
+    with pytest.raises(OSError, match="the disk"):
+        loop.run(config, folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]"])
+def test_a_damaged_split_is_written_again(finished, content):
+    config, folder = finished
+    (folder / "scores.json").unlink()
+    (folder / "split.json").write_text(content)
+    assert loop.run(config, folder).scores
+    assert json.loads((folder / "split.json").read_text())["train"]
 
 
 def test_a_training_goes_on_that_began_before_files_had_a_hash(finished):
