@@ -73,8 +73,8 @@ def _check_fits(model: ModelConfig, own: bool) -> None:
 def begin_with_patches(backbone: Any, channels: int) -> None:
     """Let a timm ResNet begin with one convolution over patches of 4 × 4 pixels, in place of several at half the size.
 
-    Folding pixels into channels loses none of them, and all feature maps are at stride 4 or more: on a processor, those at
-    stride 2 take a fifth of a small ResNet's time, while a page's accuracy doesn't depend on them (docs/benchmarks.md).
+    All feature maps are at stride 4 or more then: on a processor, those at stride 2 take a fifth of a small ResNet's time. In
+    a short training that is time for more steps; a long one ends better with them (docs/benchmarks.md).
     """
     width = backbone.layer1[0].conv1.in_channels
     backbone.conv1 = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(16 * channels, width, 3, padding=1, bias=False))
