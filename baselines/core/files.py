@@ -39,6 +39,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp_of(path: Path) -> str:
+    """Return what tells a file from others, and from itself before a change: path, links followed, size and modification time.
+
+    Raises:
+        OSError: If there is none, or it is no regular file: reading a pipe might wait for ever.
+        ValueError: If no file can have such a name.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("this is no regular file")
+    return f"{path.resolve()}\t{status.st_size}\t{status.st_mtime_ns}"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Adds findings about one file.

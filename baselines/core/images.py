@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from baselines.core.files import Report
+from baselines.core.files import Report, stamp_of
 
 MAX_FILE_BYTES = 512 * 2**20  # read as a whole, by several threads
 MAX_PIXELS = 89_478_485  # Pillow's own limit, behind which it suspects a decompression bomb
@@ -298,10 +298,9 @@ class FactStore:
 
 def _file_key(path: Path) -> str:
     try:
-        status = path.stat()
+        return stamp_of(path)
     except OSError:
         return f"{path.resolve()}\t-"
-    return f"{path.resolve()}\t{status.st_size}\t{status.st_mtime_ns}"
 
 
 def cache_folder() -> Path:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from baselines.core.files import stamp_of
 from baselines.core.outputs import write_atomically, write_json_atomic
 
 Files = tuple[Path, ...]
@@ -93,8 +94,7 @@ def cached_arrays(
 def _digest(files: Files) -> str:
     digest = hashlib.sha256()
     for path in files:
-        status = path.stat()
-        digest.update(f"{path.resolve()}\t{status.st_size}\t{status.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+        digest.update(f"{stamp_of(path)}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
 
 

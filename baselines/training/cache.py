@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from baselines.core.files import sha256_of
+from baselines.core.files import sha256_of, stamp_of
 from baselines.core.findings import Finding, Findings, Severity, printable
 from baselines.core.images import map_parallel
 from baselines.core.outputs import write_atomic
@@ -146,21 +145,13 @@ def decode_rgb(path: Path, long_side: int | None = None) -> Picture:
 def _key(files: Mapping[str, Path], recipe: str) -> str:
     digest, findings = hashlib.sha256(recipe.encode()), Findings()
     for key in sorted(files):
-        status = _try_read(_regular_status, files[key])
-        if isinstance(status, Finding):
-            findings.add(status)
-            continue
-        known = f"\n{key}\t{files[key].resolve()}\t{status.st_size}\t{status.st_mtime_ns}"
-        digest.update(known.encode("utf-8", "surrogatepass"))
+        stamp = _try_read(stamp_of, files[key])
+        if isinstance(stamp, Finding):
+            findings.add(stamp)
+        else:
+            digest.update(f"\n{key}\t{stamp}".encode("utf-8", "surrogatepass"))
     findings.raise_errors()
     return digest.hexdigest()[:20]
-
-
-def _regular_status(path: Path) -> os.stat_result:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("this is no regular file")  # reading a pipe might wait for ever
-    return status
 
 
 def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Picture], workers: int) -> None:
