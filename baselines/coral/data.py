@@ -412,10 +412,6 @@ class CoralData(BaselineDataModule):
             read.samples, pictures, {name: (truth.width, truth.height) for name, truth in truths.items()}, self.images
         )
 
-    def sources(self, split: str) -> Mapping[str, Path]:
-        """Return the image files of a split by id."""
-        return {sample.id: sample.image for sample in self.split(split).samples}
-
     def _hash(self) -> str:
         digest = hashlib.sha256()
         for name in ("train", "val"):

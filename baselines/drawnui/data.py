@@ -262,10 +262,6 @@ class DrawnuiData(BaselineDataModule):
         )
         return Pages(samples, pictures, self.class_index, self.pages)
 
-    def sources(self, split: str) -> Mapping[str, Path]:
-        """Return the image files of a split by id."""
-        return {sample.id: sample.image for sample in self.split(split).samples}
-
     def _hash(self) -> str:
         digest = hashlib.sha256(repr(sorted(self.classes.items())).encode())
         for name in ("train", "val"):

@@ -161,9 +161,8 @@ class BaselineDataModule(LightningDataModule):
         return self._read_already[key]
 
     def sources(self, split: str) -> Mapping[str, Path]:
-        """Return by name the image or volume files that a split's samples are decoded from; none for tasks without such."""
-        del split
-        return {}
+        """Return by name the files that a split's samples are decoded from: the image by id, where samples have one."""
+        return {sample.id: sample.image for sample in self.split(split).samples if hasattr(sample, "image")}
 
     @cached_property
     def files_hash(self) -> str:

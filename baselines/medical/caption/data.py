@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -130,10 +129,6 @@ class CaptionData(BaselineDataModule):
         files = self.sources(split)
         pictures = cached_pictures(cache_dir(self.config), files, square_recipe(side), lambda path: load_square(path, side))
         return Images(samples, pictures, self.columns, self.images)
-
-    def sources(self, split: str) -> Mapping[str, Path]:
-        """Return the image files of a split by id."""
-        return {sample.id: sample.image for sample in self.split(split).samples}
 
     def _hash(self) -> str:
         digest = hashlib.sha256(repr(sorted(self.classes.items())).encode())
