@@ -99,7 +99,7 @@ def generate(root: Path, task: str, size: int | None = None, seed: int = 0, *, q
         root: The data root; made where it is missing.
         task: ``drawnui-wireframe`` or ``drawnui-screenshot``.
         size: Number of development wireframes, or of training screenshots; the test sets hold a quarter as many, the
-            screenshots' validation part three eighths. The default of 64 shows every class several times.
+            screenshots' validation part three eighths. The defaults, 96 and 64, show every class several times.
         seed: Seed of everything random, not negative. The same seed and size give the same bytes.
         quirks: Whether sketches are captured twice, and training screenshots blank or annotated wrongly, as in the real data.
 

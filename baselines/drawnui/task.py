@@ -93,9 +93,10 @@ class DataConfig(config.DataConfig):
     Attributes:
         input: ``ink`` reduces a page to one channel of contrast-normalised ink; ``rgb`` keeps the colours.
         page_side: Square root of a page's area at scale 1, in pixels; pages are validated and predicted at this size.
-        crop: Side of the square that a training page is cropped or padded to, in pixels; a multiple of 32.
+        crop: Square root of the area that a training page is cropped or padded to, in pixels; its shape is the usual one of the
+            training pages, and its sides are rounded to multiples of 32.
         scale: Least and largest random scale of a training page.
-        shift: Largest random shift, as a share of the crop.
+        shift: Largest random shift, as a share of the crop's sides.
         rotate: Largest random rotation, in degrees.
         aspect: Largest random stretch of either axis, as a share.
         cutout: Probability of cutting small rectangles out.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 from baselines.core.config import Config
 from baselines.core.findings import InvalidInput
-from baselines.drawnui.data import build_data, collate, ink, page_size
+from baselines.drawnui.data import build_data, collate, crop_size, ink, page_size
 from baselines.drawnui.samples import generate
 from baselines.drawnui.task import DataConfig, ModelConfig
 from baselines.training.data import Draw
@@ -48,6 +51,14 @@ def test_pages_of_any_shape_come_to_the_same_area_and_none_gets_too_long():
     assert max(page_size(2, 100_000, 336)) == 4 * 336
 
 
+def test_crops_have_the_area_of_a_square_and_the_shape_that_most_pages_have():
+    lying, standing = [(1600, 1200)] * 3, [(300, 400)] * 3
+    assert crop_size([*lying, (10, 900)], 512) == (576, 448)
+    assert crop_size([*standing, (900, 10)], 512) == (448, 576)
+    assert crop_size(lying + standing, 500) == (512, 512)  # a multiple of 32
+    assert crop_size([(1, 100_000)], 64) == (32, 256)  # as long as a page gets, and never nothing
+
+
 def test_pages_of_different_shapes_share_a_picture_from_the_top_left():
     shape = {"id": "a", "boxes": np.zeros((0, 4)), "labels": np.zeros(0, np.int64), "scale": (1.0, 1.0), "size": (1, 1)}
     pages = [np.full((50, 100, 1), 9, np.uint8), np.full((64, 20, 1), 8, np.uint8)]
@@ -67,10 +78,11 @@ def test_a_draw_decides_its_augmentation_and_boxes_stay_inside(root):
     assert not np.array_equal(first["image"], other["image"])
     for seed in range(20):
         item = pages[Draw(seed % len(pages), seed)]
-        assert item["image"].shape == (128, 128, 1)
+        height, width, _ = item["image"].shape
+        assert (width, height) == crop_size([(s.truth.width, s.truth.height) for s in pages.samples], 128)
         assert len(item["boxes"]) == len(item["labels"])
         assert (item["boxes"] >= 0).all()
-        assert (item["boxes"] <= 128).all()
+        assert (item["boxes"] <= [width, height, width, height]).all()
         assert (item["boxes"][:, 2:] > item["boxes"][:, :2]).all()
 
 
@@ -82,6 +94,21 @@ def test_without_random_changes_augmentation_leaves_boxes_where_they_are(root):
     # The page may lie elsewhere in its square, but every box has moved by the same amount.
     shift = drawn["boxes"] - plain["boxes"]
     assert np.abs(shift - shift[0]).max() < 1.5
+
+
+def test_colours_are_augmented_where_a_page_has_them_and_bare_paper_stays_bare(root):
+    plain = {"rotate": 0.0, "cutout": 0.0}
+    grey = build_data(config(root, **plain)).train_dataset()
+    assert {grey[Draw(0, seed)]["image"].shape[2] for seed in range(4)} == {1}
+    coloured = build_data(config(root, input="rgb", **plain)).train_dataset()
+    red = np.zeros((64, 64, 3), np.uint8) + np.array([180, 90, 90], np.uint8)
+    _, photometric = coloured.augmentations
+    spread = set()
+    for seed in range(20):
+        photometric.set_random_seed(seed)
+        pixel = photometric(image=red)["image"].reshape(-1, 3).mean(0)
+        spread.add(round(float((pixel[0] - pixel[1]) / pixel[0]), 1))
+    assert len(spread) > 3  # of saturation; brightness and contrast alone hardly change it
 
 
 def test_boxes_of_a_page_divided_by_its_scale_are_those_of_the_file(root):
@@ -130,8 +157,15 @@ def test_the_same_data_have_the_same_hash_and_another_split_another(root):
     assert build_data(config(root)).data_hash != build_data(config(root, split_seed=1, val_share=0.5)).data_hash
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 100}, {"scale": (1.5, 0.5)}])
-def test_sizes_that_do_not_fit_are_refused(root, wrong):
-    settings = DataConfig(**({"root": str(root), "page_side": 112, "crop": 128} | wrong))
+def test_training_pages_without_any_box_are_refused(root, tmp_path):
+    shutil.copytree(root / "drawnui", tmp_path / "drawnui")
+    truth = tmp_path / "drawnui" / "wireframe_development_set" / "development_set.json"
+    records = [record | {"annotations": []} for record in json.loads(truth.read_text())]
+    truth.write_text(json.dumps(records))
+    with pytest.raises(InvalidInput, match="DATA-EMPTY no training page has a box"):
+        build_data(config(tmp_path))
+
+
+def test_a_range_of_scales_the_wrong_way_round_is_refused(root):
     with pytest.raises(InvalidInput, match="CONFIG-VALUE"):
-        build_data(Config(task="drawnui-wireframe", experiment="x", data=settings, model=ModelConfig()))
+        build_data(config(root, scale=(1.5, 0.5)))
