@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from baselines.core.paths import conf_dir
 from baselines.core.tasks import all_tasks
@@ -44,28 +45,32 @@ def samples(tmp_path_factory):
 
 
 def train(*arguments, cwd):
+    """Train, and return the run folders by preset."""
     command = [sys.executable, "-m", "baselines", "train", *arguments]
     ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    (scores,) = Path(cwd, "runs").rglob("scores.json")
-    return scores.parent
+    folders = [path.parent for path in Path(cwd, "runs").rglob("config.yaml")]
+    return {OmegaConf.load(folder / "config.yaml").preset: folder for folder in folders}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_experiment_runs_for_a_step(samples, tmp_path, experiment, preset):
-    folder = train(
-        f"experiment={experiment}", f"preset={preset}", f"data.root={samples}", *SMALL, *OWN.get(experiment, []), cwd=tmp_path
+def test_an_experiment_runs_for_a_step_with_every_preset(samples, tmp_path, experiment):
+    # As one sweep, since starting a process takes longer than the step.
+    presets = f"preset={','.join(PRESETS)}"
+    folders = train(
+        "-m", f"experiment={experiment}", presets, f"data.root={samples}", *SMALL, *OWN.get(experiment, []), cwd=tmp_path
     )
-    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
-    assert json.loads((folder / "scores.json").read_text())["n"]["missing"] == 0
+    assert sorted(folders) == PRESETS
+    for folder in folders.values():
+        assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+        assert json.loads((folder / "scores.json").read_text())["n"]["missing"] == 0
 
 
 @pytest.mark.slow
 def test_the_other_detector_trains_and_a_run_starts_from_a_run_folder(samples, tmp_path):
     common = ["experiment=drawnui_wireframe", "preset=debug", f"data.root={samples}", *SMALL, *OWN["drawnui_wireframe"]]
-    first = train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", cwd=tmp_path)
+    first = train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", cwd=tmp_path)["debug"]
     assert "=" in first.name  # as the names of run folders have: it is given without quotes all the same
     (tmp_path / "second").mkdir()
     train(*common, "model=drawnui_two_stage", "model.backbone=resnet10t", f"init_from={first}", cwd=tmp_path / "second")
