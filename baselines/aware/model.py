@@ -185,7 +185,7 @@ class AwareModule(BaselineModule):
         self.moments = torch.zeros(4, 6, dtype=torch.float64)
 
     @override
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validate_batch(self, batch: Batch) -> None:
         """Account for training users, each predicted by the members that never learnt from them."""
         predicted = self.ensemble.held_out(batch).cpu()
         target = ((batch["targets"] - self.ensemble.target_means) / self.ensemble.target_deviations).double().cpu()
@@ -193,7 +193,7 @@ class AwareModule(BaselineModule):
         self.moments += torch.stack([part.sum(0) for part in sums], 1)
 
     def update_validation(self, batch: Any, predictions: Sequence[Any]) -> None:
-        """Do nothing: :meth:`validation_step` has accounted for the batch."""
+        """Do nothing: :meth:`validate_batch` has accounted for the batch."""
 
     def compute_validation(self) -> dict[str, float]:
         """Return ``pearson.mean`` over the folds of the training users; an undefined correlation counts as 0."""

@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from baselines.core.checks import CODES, Checks, DataSet, Distribution, Settings
 from baselines.core.common_checks import common_distributions, common_rules
 from baselines.core.files import MAX_FILE_BYTES
 from baselines.core.findings import (
+    DistinctFindings,
     Finding,
     Findings,
     InvalidInput,
@@ -219,9 +219,7 @@ def check_data_set(
     collector.extend(_tell_trivial(data_set, trivial))
     own = checks.distributions(data_set) if checks.distributions else ()
     distributions = (*common_distributions(data_set, checks), *own)
-    return Outcome(
-        data_set, collector.findings, codes, collector.accepted_counts, trivial, distributions, collector.fingerprints
-    )
+    return Outcome(data_set, collector.findings, codes, collector.known.counts, trivial, distributions, collector.fingerprints)
 
 
 class _Collector:
@@ -231,10 +229,18 @@ class _Collector:
         self, root: Path, severities: Mapping[str, Severity], ignore: frozenset[str], accepted: frozenset[str]
     ) -> None:
         self.root, self.severities, self.ignore, self.accepted = root, severities, ignore, accepted
-        self.findings = Findings()
-        self.accepted_counts: Counter[str] = Counter()
+        self.findings = DistinctFindings()
+        self.known = DistinctFindings()  # those that were accepted
         self.fingerprints: set[str] = set()
-        self._seen: set[bytes] = set()
+
+    def of_reader(self) -> Findings:
+        """Return findings for a reader, passed on to here one by one: it keeps a part of them alone.
+
+        The reader says how bad they are for it; here they are as bad as they are for a release.
+        """
+        return Findings(
+            pass_on=lambda finding: self.add(replace(finding, severity=self.severities.get(finding.code, finding.severity)))
+        )
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Take findings."""
@@ -245,35 +251,13 @@ class _Collector:
         """Take a finding."""
         if finding.code in self.ignore:
             return
-        key = repr((finding.code, finding.file, finding.line, finding.id, finding.value))
-        digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
-        if digest in self._seen:  # the readers of two splits may read one file
-            return
-        self._seen.add(digest)
         mark = fingerprint(finding, self.root)
         if mark in self.accepted:
-            self.accepted_counts[finding.code] += 1
+            self.known.add(finding)
             return
         if finding.severity is not _INFO and len(self.fingerprints) <= MAX_ACCEPTED:
             self.fingerprints.add(mark)
         self.findings.add(finding)
-
-
-class _OfReader(Findings):
-    """Findings of a reader, passed on one by one: it keeps a part of them alone.
-
-    The reader says how bad they are for it; what they are passed on with is how bad they are for a release.
-    """
-
-    def __init__(self, collector: _Collector) -> None:
-        super().__init__()
-        self._collector = collector
-
-    def add(self, finding: Finding) -> None:
-        """Record a finding, and pass it on."""
-        super().add(finding)
-        severity = self._collector.severities.get(finding.code, finding.severity)
-        self._collector.add(replace(finding, severity=severity))
 
 
 def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks, collector: _Collector) -> dict[str, Any]:
@@ -282,7 +266,7 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
     splits: dict[str, Any] = {}
     missing: list[Finding] = []
     for name in checks.splits.get(card.id, ("train", "val", "test")):
-        findings = _OfReader(collector)
+        findings = collector.of_reader()
         try:
             splits[name] = records.read_split(root, card.id, name, findings)
         except InvalidInput as error:
@@ -321,7 +305,7 @@ def _with_truth(card: TaskCard, split: Any, path: Path, collector: _Collector) -
     if split is None:
         message = "the test split is not in the data root, so its truth can't be checked with it"
         raise invalid("DATA-FILE-MISSING", message, file=path, hint="put the test set where data/README.md says")
-    findings = _OfReader(collector)
+    findings = collector.of_reader()
     truth_set = card.module("records").read_truth(path, card.id, findings)
     ids = {sample.id for sample in split.samples}
     for name in sorted(truth_set.truths.keys() - ids):

@@ -7,8 +7,9 @@ first one: they collect all of them in a :class:`Findings` and the caller decide
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -83,9 +84,15 @@ def worst_severity(findings: Iterable[Finding]) -> Severity:
 
 
 class Findings:
-    """Collects findings with bounded memory: at most ``MAX_KEPT_PER_CODE`` of each code are kept, all are counted."""
+    """Collects findings with bounded memory: at most ``MAX_KEPT_PER_CODE`` of each code are kept, all are counted.
 
-    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+    Args:
+        findings: The first ones.
+        pass_on: Takes every finding, too, also those that are counted and not kept.
+    """
+
+    def __init__(self, findings: Iterable[Finding] = (), pass_on: Callable[[Finding], None] | None = None) -> None:
+        self._pass_on = pass_on
         self._kept: list[Finding] = []
         self.counts: Counter[str] = Counter()
         self._by_severity: Counter[Severity] = Counter()
@@ -97,6 +104,8 @@ class Findings:
         self._by_severity[finding.severity] += 1
         if self.counts[finding.code] <= MAX_KEPT_PER_CODE:
             self._kept.append(finding)
+        if self._pass_on:
+            self._pass_on(finding)
 
     def keeps(self, code: str) -> bool:
         """Whether one more finding of a code would be kept, not only counted; of others the place needn't be looked for."""
@@ -182,6 +191,29 @@ class Findings:
         """Raise :class:`InvalidInput` with all findings if any of them is an error."""
         if self.error_count:
             raise InvalidInput(self)
+
+
+class DistinctFindings(Findings):
+    """Findings of several readings, each taken once: the readers of two splits may read one file.
+
+    Whether it has been taken is told by its code, place, id and value; of each, 16 bytes are remembered.
+
+    >>> found = [Finding("DATA-X", Severity.WARNING, "odd", "a.csv", line) for line in (1, 2)]
+    >>> len(DistinctFindings(found + found))
+    2
+    """
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        self._taken: set[bytes] = set()
+        super().__init__(findings)
+
+    def add(self, finding: Finding) -> None:
+        """Record a finding, unless it has been."""
+        key = repr((finding.code, finding.file, finding.line, finding.id, finding.value))
+        digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
+        if digest not in self._taken:
+            self._taken.add(digest)
+            super().add(finding)
 
 
 class InvalidInput(Exception):

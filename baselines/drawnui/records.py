@@ -382,19 +382,20 @@ class _Part:
     Attributes:
         folder: The set's folder, in the family's.
         images: Folder of the images in it; where there are several, the first that exists.
-        truth: The truth file in it; a test set has none.
+        truth: The truth file in it, likewise; a test set has none.
     """
 
     folder: str
     images: tuple[str, ...]
-    truth: str = ""
+    truth: tuple[str, ...] = ()
 
 
 _DEVELOPMENT = {
-    "drawnui-wireframe": {"all": _Part("wireframe_development_set", ("images",), "development_set.json")},
+    # The second truth is that of 2020 (1.3), in a place of the project's choice: in which folders it came is not known.
+    "drawnui-wireframe": {"all": _Part("wireframe_development_set", ("images",), ("development_set.json", "train-set.csv"))},
     "drawnui-screenshot": {
-        "train": _Part("screenshot_development_set", ("train/images", "train"), "train/train_set.json"),
-        "val": _Part("screenshot_development_set", ("validation/images", "validation"), "validation/val_set.json"),
+        "train": _Part("screenshot_development_set", ("train/images", "train"), ("train/train_set.json",)),
+        "val": _Part("screenshot_development_set", ("validation/images", "validation"), ("validation/val_set.json",)),
     },
 }
 _TEST = {
@@ -407,7 +408,7 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     """Read one split of a data set in the campaign's layout.
 
     The campaign divided the screenshots, not the wireframes: there ``train`` and ``val`` are what :func:`split_ids` makes of
-    the development set.
+    the development set. A screenshot that the campaign has in both is in ``val`` alone.
 
     Args:
         root: The data root, which holds ``drawnui``; the ``drawnui`` folder itself will do.
@@ -426,17 +427,15 @@ def read_split(root: Path, task: str, split: str, findings: Findings, *, split_s
     if split == "test":
         return _read_test(root, task, findings)
     classes = _ClassList(get_task(task).classes)
+    # All of them, whatever the split: for the classes, and for what is in two.
+    parts = {name: _read_part(root, task, part, classes, findings) for name, part in _DEVELOPMENT[task].items()}
+    classes.tell()
+    _leave_out_held_out(parts, root, findings)
     truths: dict[str, Truth] = {}
     images: dict[str, Path] = {}
-    parts = _DEVELOPMENT[task]
-    chosen = {split} if split in parts else parts.keys()
-    for name, part in parts.items():  # all of them, for the classes
-        part_truths, part_images = _read_part(root, task, part, classes, findings)
-        if name in chosen:
-            _report_shared(truths, part_truths, root, findings)
-            truths |= part_truths
-            images |= part_images
-    classes.tell()
+    for name in [split] if split in parts else parts:
+        truths |= parts[name][0]
+        images |= parts[name][1]
     truth_set = TruthSet(dict(sorted(truths.items())), classes.sorted_names())
     if split != "all" and split not in parts:
         train, held_out = split_ids(truth_set, val_share, split_seed)
@@ -450,13 +449,13 @@ def _read_part(
     root: Path, task: str, part: _Part, classes: _ClassList, findings: Findings
 ) -> tuple[dict[str, Truth], dict[str, Path]]:
     """Read truths and image files of a part of the development set."""
-    folder = _find_set(root, task, part, findings)
+    folder, truth = _find_set(root, task, part, findings)
     images: dict[str, Path] = {}
     for name in part.images:
         images = images or _index_images(folder / name, findings)
     if not images:
         raise _missing(root, task, f"no images in {folder / part.images[0]}")
-    truths, files = _read_truths(folder / part.truth, findings, images, classes)
+    truths, files = _read_truths(truth, findings, images, classes)
     named = {path.name for path in files.values()}
     for name in sorted(images.keys() - named - truths.keys()):
         Report(findings, str(images[name]), "DATA").warning(
@@ -468,7 +467,7 @@ def _read_part(
 def _read_test(root: Path, task: str, findings: Findings) -> Split:
     """Read a test set: images without boxes; class names are those of the development set, where it is there."""
     part = _TEST[task]
-    folder = _find_set(root, task, part, findings)
+    folder, _ = _find_set(root, task, part, findings)
     samples: list[Sample] = []
     truths: dict[str, Truth] = {}
     images = next(filter(None, (_index_images(folder / name, findings) for name in part.images)), {})
@@ -487,19 +486,24 @@ def _read_test(root: Path, task: str, findings: Findings) -> Split:
 
 def _development_classes(root: Path, task: str) -> dict[int, str]:
     """Return the classes of the development set, without looking at images; none if there is no such set."""
-    classes = _ClassList({})
+    classes, untold = _ClassList(get_task(task).classes), Findings()
     for part in _DEVELOPMENT[task].values():
-        for folder in _places(root, part):
-            if (folder / part.truth).is_file():
-                _read_truths(folder / part.truth, Findings(), {}, classes)
-                break
+        truth = next(filter(None, (_first_of(folder, part.truth) for folder in _places(root, part))), None)
+        for entry in read_entries(truth, sniff_format(truth), untold, "DATA") if truth else ():
+            classes.labels(entry, list(range(len(entry.names))), Report(untold, str(truth), "DATA"))
     return classes.sorted_names()
 
 
-def _report_shared(truths: Mapping[str, Truth], others: Mapping[str, Truth], root: Path, findings: Findings) -> None:
-    """Warn of images that are in two parts."""
-    for key in sorted(truths.keys() & others.keys()):
-        Report(findings, str(root), "DATA").warning("SPLIT-ID", "the image is in train and in validation", id=key)
+def _leave_out_held_out(parts: Mapping[str, tuple[dict[str, Truth], dict[str, Path]]], root: Path, findings: Findings) -> None:
+    """Take images that are in validation, too, out of the truths and files of training, with a warning."""
+    if "val" not in parts:
+        return
+    (truths, files), (held_out, _) = parts["train"], parts["val"]
+    for key in sorted(truths.keys() & held_out.keys()):
+        what, hint = "the image is in train and in validation", "it is left out of training, and stays in validation"
+        Report(findings, str(root), "DATA").warning("SPLIT-ID", what, id=key, hint=hint)
+        del truths[key]
+        files.pop(key, None)
 
 
 def _places(root: Path, part: _Part) -> Iterator[Path]:
@@ -511,19 +515,24 @@ def _places(root: Path, part: _Part) -> Iterator[Path]:
         yield family / part.folder / part.folder
 
 
-def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> Path:
-    """Return the folder of a set.
+def _first_of(folder: Path, names: Iterable[str]) -> Path | None:
+    """Return the first of some files or folders that is in a folder."""
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> tuple[Path, Path]:
+    """Return the folder of a set, and its truth file; of a test set the folder of its images.
 
     Raises:
         InvalidInput: If it is nowhere.
     """
-    wanted = (part.truth,) if part.truth else part.images
+    wanted = part.truth or part.images
     for folder in _places(root, part):
-        if any((folder / name).exists() for name in wanted):
+        if found := _first_of(folder, wanted):
             if folder.parent.name in {folder.name, folder.parent.parent.name}:
                 Report(findings, str(folder), "DATA").info("NESTED", "the folder is nested in one of its own name")
-            return folder
-    raise _missing(root, task, f"no {part.folder}/{wanted[-1]} here")
+            return folder, found
+    raise _missing(root, task, f"no {' or '.join(f'{part.folder}/{name}' for name in wanted)} here")
 
 
 def _missing(root: Path, task: str, message: str) -> InvalidInput:

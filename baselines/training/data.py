@@ -17,7 +17,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.core.config import Config
-from baselines.core.findings import Findings
+from baselines.core.findings import DistinctFindings, Findings
 from baselines.core.paths import cache_dir
 from baselines.core.tasks import get_task
 from baselines.training.cache import content_hash
@@ -88,11 +88,48 @@ class StepBatches(Sampler[list[Draw]]):
         return Draw(index, int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0]))
 
 
-def padded_shard(count: int, rank: int, world_size: int) -> list[int]:
-    """Return the sample indices one process evaluates.
+class ValidationBatches(Sampler[list[int]]):
+    """The batches of the validation set that one process evaluates; every sample is one process's.
 
-    Every process gets equally many, as collective operations need it; the first samples fill up the last round. Predictions
-    are merged by id, where such duplicates fall away.
+    Every process gets equally many batches, as collective operations need it: one that would have fewer gets the first sample
+    again, in a last batch that is not to be counted.
+
+    Args:
+        count: Number of samples.
+        batch_size: Samples per batch.
+        rank: Index of this process.
+        world_size: Number of processes.
+
+    Attributes:
+        counted: How many batches, from the first, are to be counted.
+
+    >>> [(list(batches), batches.counted) for batches in (ValidationBatches(5, 2, rank, 4) for rank in (0, 3))]
+    [([[0, 4]], 1), ([[3]], 1)]
+    >>> batches = ValidationBatches(5, 2, rank=1, world_size=2)
+    >>> list(batches), batches.counted
+    ([[1, 3], [0]], 1)
+    """
+
+    def __init__(self, count: int, batch_size: int, rank: int, world_size: int) -> None:
+        own, most = range(rank, count, world_size), range(0, count, world_size)
+        self._batches = [list(own[first : first + batch_size]) for first in range(0, len(own), batch_size)]
+        self.counted = len(self._batches)
+        self._batches += [[0]] * (-(-len(most) // batch_size) - self.counted)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the batches."""
+        yield from self._batches
+
+
+def padded_shard(count: int, rank: int, world_size: int) -> list[int]:
+    """Return the sample indices one process predicts.
+
+    Every process gets equally many, at least one; the first samples fill up the last round. Predictions are merged by id, where
+    such duplicates fall away.
 
     >>> padded_shard(5, rank=1, world_size=2)
     [1, 3, 0]
@@ -117,7 +154,7 @@ class BaselineDataModule(LightningDataModule):
 
     Attributes:
         classes: Class names by campaign id, as the data has them; empty for tasks without classes.
-        findings: What the reader tolerated in the splits that were read.
+        findings: What the readers of the splits tolerated, each told once.
         data_hash: Digest of ids, truth and division of the training and held-out samples; of image and volume files it covers
             no bytes, as :attr:`files_hash` does.
         predict_split: The split that the prediction loader gives.
@@ -132,7 +169,7 @@ class BaselineDataModule(LightningDataModule):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.findings = Findings()
+        self.findings = DistinctFindings()
         self._read_already: dict[Hashable, Any] = {}
 
     def split(self, name: str) -> Any:
@@ -153,10 +190,9 @@ class BaselineDataModule(LightningDataModule):
             InvalidInput: If it found errors.
         """
         if key not in self._read_already:
-            findings = Findings()
+            findings = Findings(pass_on=self.findings.add)
             value = read(findings)
             findings.raise_errors()
-            self.findings.extend(findings)
             self._read_already[key] = value
         return self._read_already[key]
 
@@ -206,33 +242,37 @@ class BaselineDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the remaining training batches, from the trainer's current step on."""
         dataset, accumulate = self.train_dataset(), self.config.trainer.accumulate
+        rank, world_size = self._process()
         batches = StepBatches(
             len(dataset),  # type: ignore[arg-type]
             self.config.data.batch_size,
             self.config.trainer.max_steps * accumulate,
             self.config.seed,
             first=self.trainer.global_step * accumulate if self.trainer else 0,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            rank=rank,
+            world_size=world_size,
         )
         return DataLoader(dataset, batch_sampler=batches, **self._loading())
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the validation set."""
-        return self._evaluation_loader(self.val_dataset())
+        dataset = self.val_dataset()
+        batches = ValidationBatches(len(dataset), self.config.data.eval_batch_size, *self._process())  # type: ignore[arg-type]
+        return DataLoader(dataset, batch_sampler=batches, **self._loading())
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the split to predict."""
-        return self._evaluation_loader(self.predict_dataset(self.predict_split))
+        dataset = self.predict_dataset(self.predict_split)
+        shard = padded_shard(len(dataset), *self._process())  # type: ignore[arg-type]
+        return DataLoader(dataset, batch_size=self.config.data.eval_batch_size, sampler=shard, **self._loading())
 
     def loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
         """Return the loader of a whole data set in its order, on one process, for :meth:`BaselineModule.calibrate`."""
         return DataLoader(dataset, batch_size=self.config.data.eval_batch_size, **self._loading())
 
-    def _evaluation_loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        shard = padded_shard(len(dataset), rank, world_size)  # type: ignore[arg-type]
-        return DataLoader(dataset, batch_size=self.config.data.eval_batch_size, sampler=shard, **self._loading())
+    def _process(self) -> tuple[int, int]:
+        """Return the index of this process, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loading(self) -> dict[str, Any]:
         workers = self.config.data.workers

@@ -75,6 +75,10 @@ class BaselineModule(LightningModule):
         """Account for a batch's predictions; what is kept must not grow with the number of samples."""
         raise NotImplementedError
 
+    def validate_batch(self, batch: Any) -> None:
+        """Account for a batch of the validation set; the base decodes it and calls :meth:`update_validation`."""
+        self.update_validation(batch, self.decode(batch))
+
     def compute_validation(self) -> dict[str, float]:
         """Return the metric's numbers by name; the first is monitored, higher is better.
 
@@ -167,8 +171,10 @@ class BaselineModule(LightningModule):
 
     @override
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Decode a batch and account for it."""
-        self.update_validation(batch, self.decode(batch))
+        """Account for a batch, unless it is there for this process to have as many as the others."""
+        assert self.trainer.val_dataloaders is not None
+        if batch_idx < self.trainer.val_dataloaders.batch_sampler.counted:
+            self.validate_batch(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the validation metric."""

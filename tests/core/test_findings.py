@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from baselines.core.findings import MAX_KEPT_PER_CODE, Finding, Findings, InvalidInput, Severity, invalid, shorten
+from baselines.core.findings import (
+    MAX_KEPT_PER_CODE,
+    DistinctFindings,
+    Finding,
+    Findings,
+    InvalidInput,
+    Severity,
+    invalid,
+    shorten,
+)
 
 
 def finding(code="RUN-BOX", severity=Severity.ERROR, **details):
@@ -67,6 +76,22 @@ def test_whether_one_more_would_be_kept():
     findings.add(Finding("RUN-A", Severity.ERROR, "wrong"))
     assert not findings.keeps("RUN-A")
     assert findings.keeps("RUN-B")
+
+
+def test_what_is_found_again_is_taken_once():
+    once = DistinctFindings()
+    found = [finding(file="a", line=line) for line in range(MAX_KEPT_PER_CODE + 5)]
+    for _ in range(2):
+        once.extend(found)
+    once.extend([finding(file="a", id="x"), finding(file="a", value="y"), finding("RUN-SCORE", file="a")])
+    assert once.counts == {"RUN-BOX": MAX_KEPT_PER_CODE + 7, "RUN-SCORE": 1}
+
+
+def test_what_is_only_counted_is_passed_on_too():
+    once = DistinctFindings()
+    findings = Findings(pass_on=once.add)
+    findings.extend(finding(line=line) for line in range(MAX_KEPT_PER_CODE + 5))
+    assert len(findings) == len(once) == MAX_KEPT_PER_CODE + 5
 
 
 def test_of_one_severity():

@@ -1,6 +1,7 @@
 """What a check finds in drawnUI data sets beyond the common rules: each finding has its planted fault."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -163,6 +164,20 @@ def test_a_generated_sample_without_quirks_yields_nothing_above_info(tmp_path, t
     generate(tmp_path, task, size=40, quirks=False)
     findings = check_data_set(get_task(task), tmp_path, Settings()).findings
     assert [finding for finding in findings if finding.severity is not Severity.INFO] == []
+
+
+def test_a_screenshot_in_both_parts_is_an_error_told_once(tmp_path):
+    generate(tmp_path, "drawnui-screenshot", size=6, quirks=False)
+    parts = tmp_path / "drawnui" / "screenshot_development_set"
+    train, held_out = parts / "train" / "train_set.json", parts / "validation" / "val_set.json"
+    shared = json.loads(train.read_text())[0]
+    held_out.write_text(json.dumps([*json.loads(held_out.read_text()), shared]))
+    shutil.copy(train.parent / "images" / shared["file"], held_out.parent / "images")
+    findings = check_data_set(get_task("drawnui-screenshot"), tmp_path, Settings()).findings
+    found = [finding for finding in findings if finding.code.startswith("DATA-SPLIT")]
+    assert [(finding.code, finding.severity, finding.id) for finding in found] == [
+        ("DATA-SPLIT-ID", Severity.ERROR, shared["file"])
+    ]
 
 
 def told(root, code):

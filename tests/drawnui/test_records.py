@@ -452,10 +452,27 @@ class TestSplits:
         assert {sample.id: sample.image.name for sample in split.samples}["w1.jpg"] == "w1.JPG"
         assert said(findings) == [("DATA-ID-CASE", "warning", "w1.jpg")]
 
-    def test_an_image_in_both_parts_is_reported(self, root):
+    def test_an_image_of_both_parts_is_held_out_and_not_trained_on(self, root):
         folder = root / "drawnui" / "screenshot_development_set" / "validation"
-        write_set(folder, "val_set.json", "images", ["s0.jpg"])
-        assert ("DATA-SPLIT-ID", "warning", "s0.jpg") in said(split_of(root, SCREENSHOT, "all")[1])
+        write_set(folder, "val_set.json", "images", ["s0.jpg", "v0.jpg"], [annotation(label=2, name="link")])
+        (folder / "images" / "v1.jpg").unlink()
+        splits = {}
+        for name in ("train", "val", "all"):
+            splits[name], findings = split_of(root, SCREENSHOT, name)
+            assert said(findings) == [("DATA-SPLIT-ID", "warning", "s0.jpg")]
+            assert "left out of training" in next(iter(findings)).hint
+        assert ids_of(splits["train"]) == list(splits["train"].truth_set.truths) == ["s1.jpg", "s2.jpg", "s3.jpg"]
+        assert ids_of(splits["val"]) == ["s0.jpg", "v0.jpg"]
+        assert ids_of(splits["all"]) == ["s0.jpg", "s1.jpg", "s2.jpg", "s3.jpg", "v0.jpg"]
+        assert splits["all"].truth_set.truths["s0.jpg"].labels.tolist() == [2]
+        assert splits["all"].samples[0].image.parent.parent == folder
+
+    def test_the_image_of_training_does_not_stand_in_for_one_that_validation_lacks(self, root):
+        folder = root / "drawnui" / "screenshot_development_set" / "validation"
+        write_set(folder, "val_set.json", "images", ["s0.jpg", "v0.jpg", "v1.jpg"])
+        (folder / "images" / "s0.jpg").unlink()
+        for name in ("train", "val", "all"):
+            assert "s0.jpg" not in ids_of(split_of(root, SCREENSHOT, name)[0])
 
     def test_parts_that_disagree_on_a_class(self, root):
         folder = root / "drawnui" / "screenshot_development_set" / "validation"
@@ -482,6 +499,18 @@ class TestRoots:
         split, findings = split_of(root, WIREFRAME, "all")
         assert len(split.samples) == 10
         assert said(findings) == [("DATA-NESTED", "info", "")]
+
+    def test_the_truth_of_2020_is_read_where_that_of_2021_is_not_there(self, root):
+        folder = root / "drawnui" / "wireframe_development_set"
+        lines = [f"w{index}.jpg;{'label' if index % 2 else 'link'} 1:20x10+30+40\n" for index in range(10)]
+        (folder / "train-set.csv").write_text("".join(lines))
+        assert split_of(root, WIREFRAME, "all")[0].truth_set.classes == {16: "button"}
+        (folder / "development_set.json").unlink()
+        for name, count in {"train": 8, "val": 2, "all": 10, "test": 1}.items():
+            split, findings = split_of(root, WIREFRAME, name)
+            assert (len(split.samples), split.truth_set.classes) == (count, {12: "label", 20: "link"})
+            assert len(findings) == 0
+        assert split_of(root, WIREFRAME, "all")[0].truth_set.truths["w0.jpg"].boxes.tolist() == [[30, 40, 50, 50]]
 
     def test_a_family_nested_in_its_own_name(self, root):
         (root / "drawnui").rename(root / "moved")

@@ -349,6 +349,11 @@ def run_file(folder, part=""):
     return found.read_text()
 
 
+def validations(folder):
+    (found,) = folder.glob("runs/toy/toy/*/metrics.csv")
+    return [row for row in found.read_text().splitlines() if row.split(",")[1] == "val"]
+
+
 @pytest.mark.slow
 def test_the_command_line_is_repeatable_and_ends_in_one_line(tmp_path, points):
     for name in ("one", "two"):
@@ -433,7 +438,9 @@ def test_two_processes_predict_everything_once(tmp_path, points):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_on_batches_twice_as_large(tmp_path, points):
     plain = ("model.name=plain", "trainer.max_steps=20", "optimizer.lr=0.05")
-    for name, overrides in {"one": ("data.batch_size=8",), "two": ("data.batch_size=4", "trainer=ddp_cpu")}.items():
+    # The second process has a validation batch fewer, and gets one that isn't to be counted.
+    shapes = {"one": ("data.batch_size=8",), "two": ("data.batch_size=4", "data.eval_batch_size=6", "trainer=ddp_cpu")}
+    for name, overrides in shapes.items():
         (tmp_path / name).mkdir()
         done = command(tmp_path / name, points, *plain, *overrides)
         assert done.returncode == 0, done.stderr
@@ -441,6 +448,7 @@ def test_two_processes_train_as_one_does_on_batches_twice_as_large(tmp_path, poi
     assert [row[:2] for row in one] == [row[:2] for row in two]
     # Gradients are summed in another order: equal to the rounding of float32, not to the bit.
     assert [float(row[2]) for row in one] == pytest.approx([float(row[2]) for row in two], abs=1e-5)
+    assert validations(tmp_path / "one") == validations(tmp_path / "two")
 
 
 def test_a_device_that_is_not_there_is_a_finding(toy_config, tmp_path):

@@ -181,7 +181,7 @@ class TuberculosisData(BaselineDataModule):
 
     def _read(self, name: str) -> None:
         """Read a split and prepare its scans; what is wrong with their voxels comes out here."""
-        findings, settings = Findings(), self.scans
+        findings, settings = Findings(pass_on=self.findings.add), self.scans
         split = records.read_split(
             Path(settings.root),
             self.config.task,
@@ -207,8 +207,6 @@ class TuberculosisData(BaselineDataModule):
             usable = tuple(sample for sample in split.samples if sample.id in arrays)
             split = Split(name, usable, split.truth_set)
         self._splits[name] = split
-        known = {(each.code, each.file, each.id) for each in self.findings}
-        self.findings.extend(each for each in findings if (each.code, each.file, each.id) not in known)
 
     def sources(self, split: str) -> Mapping[str, Path]:
         """Return the files of a split's prepared scans and of their masks, each by the scan's id and its place among these."""
