@@ -7,7 +7,6 @@ it was cut off. What a run folder holds is listed in ``docs/architecture.md``.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import io
 import json
@@ -41,12 +40,19 @@ from baselines.training.callbacks import Journal, PrunedRun, RunWriter, Status, 
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from baselines.training.data import BaselineDataModule
 from baselines.training.devices import precision_of
+from baselines.training.exhausted import Remedies, explained
 from baselines.training.module import BaselineModule
 from baselines.training.trackers import make_tracker
 
 CONFIG, STATUS, SPLIT, TRUTH, SCORES = "config.yaml", "status.json", "split.json", "truth.json", "scores.json"
 PICTURES, SHARDS, LOCK = "pictures", "shards", ".lock"
 RESUME = "the same command goes on from here"
+REMEDIES = Remedies(
+    space=f"make room; {RESUME}",
+    memory=f"close other programs and {RESUME}; or lower data.batch_size and raise trainer.accumulate, which is another run",
+    loaders=f"lower data.workers (memory, or /dev/shm, ran out in a loader process); {RESUME}",
+    process=f"its node failed, or it was killed, for too little memory perhaps: its own log may tell; {RESUME}",
+)
 DATA_PARTS = {  # what split.json has, in words
     "train": "training samples",
     "val": "held-out samples",
@@ -435,7 +441,8 @@ def _told_in(status: Status, folder: Path) -> Iterator[None]:
             status.update(state=state, error=str(error) or type(error).__name__, traceback=trace)
 
     try:
-        yield
+        with explained(folder, REMEDIES):
+            yield
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns an interrupt into an exit.
         tell("interrupted", f"interrupted; {RESUME}")
@@ -447,36 +454,8 @@ def _told_in(status: Status, folder: Path) -> Iterator[None]:
         tell("failed", error)
         raise
     except Exception as error:
-        explained = _exhausted(error, folder)
-        if explained is None:
-            tell("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
-            raise
-        tell("failed", explained)
-        raise explained from error
-
-
-def _exhausted(error: Exception, folder: Path) -> InvalidInput | None:
-    text = str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return invalid("RUN-NO-SPACE", "the disk is full", file=folder, hint=f"make room; {RESUME}")
-    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "No space left" in text):
-        return invalid(
-            "RUN-NO-SPACE",
-            "a checkpoint could not be written; is the disk full?",
-            file=folder,
-            value=text,
-            hint=f"make room; {RESUME}",
-        )
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in text:
-        hint = f"close other programs and {RESUME}; or lower data.batch_size and raise trainer.accumulate, which is another run"
-        return invalid("RUN-NO-MEMORY", "out of memory", file=folder, value=text, hint=hint)
-    if "DataLoader worker" in text and "killed" in text:
-        hint = f"lower data.workers (memory, or /dev/shm, ran out in a loader process); {RESUME}"
-        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=folder, value=text, hint=hint)
-    if isinstance(error, torch.distributed.DistError) or "gloo/transport" in text:
-        hint = f"its node failed, or it was killed, for too little memory perhaps: its own log may tell; {RESUME}"
-        return invalid("RUN-LOST-PROCESS", "another process of this run can't be reached", file=folder, value=text, hint=hint)
-    return None
+        tell("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
 
 
 def _quieten() -> None:

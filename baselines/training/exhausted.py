@@ -1,0 +1,73 @@
+"""What ran out while a command was at work (disk, memory, another process), as a finding that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from baselines.core.findings import InvalidInput, invalid
+
+# What PyTorch says, which has a class of its own only for what its allocator on a GPU lacks.
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory")
+SHARED_MEMORY = "</torch_"  # a file in /dev/shm, by which a loader process hands over a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What the user of a command can do about each thing that runs out: the hints of the findings.
+
+    Attributes:
+        space: The disk.
+        memory: The memory of the machine or of a GPU.
+        loaders: The memory of the loader processes, or what they share.
+        process: Another process of the same run, where there is one.
+    """
+
+    space: str
+    memory: str
+    loaders: str
+    process: str = ""
+
+
+@contextlib.contextmanager
+def explained(place: Path, remedies: Remedies) -> Iterator[None]:
+    """Tell what runs out within as a finding about ``place``, the folder or file that is written.
+
+    Raises:
+        InvalidInput: If something runs out; every other exception stays what it is.
+    """
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:
+        finding = _exhausted(error, place, remedies)
+        if finding is None:
+            raise
+        raise finding from error
+
+
+def _exhausted(error: Exception, place: Path, remedies: Remedies) -> InvalidInput | None:
+    text, number = str(error), error.errno if isinstance(error, OSError) else None
+    # A loader that waits for a batch says only in the cause what became of its process.
+    if killed := [said for each in (error, error.__cause__) if "is killed by signal" in (said := str(each))]:
+        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=place, value=killed[0], hint=remedies.loaders)
+    if SHARED_MEMORY in text:
+        return invalid("RUN-NO-MEMORY", "shared memory is full", file=place, value=text, hint=remedies.loaders)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        return invalid("RUN-NO-SPACE", "the disk is full", file=place, value=text, hint=remedies.space)
+    if "PytorchStreamWriter" in text:
+        message = "a checkpoint could not be written; is the disk full?"
+        return invalid("RUN-NO-SPACE", message, file=place, value=text, hint=remedies.space)
+    is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or number == errno.ENOMEM
+    if is_memory or any(said in text for said in OUT_OF_MEMORY):
+        return invalid("RUN-NO-MEMORY", "out of memory", file=place, value=text, hint=remedies.memory)
+    if isinstance(error, torch.distributed.DistError) or "gloo/transport" in text:
+        message = "another process of this run can't be reached"
+        return invalid("RUN-LOST-PROCESS", message, file=place, value=text, hint=remedies.process)
+    return None
