@@ -35,6 +35,7 @@ METRICS = "metrics.csv"
 LOG = "log.txt"
 METRICS_HEADER = ["step", "part", "name", "value"]
 FLUSH_SECONDS = 10.0
+LAUNCH = "IMAGECLEF_LAUNCH"  # environment variable of a run on Ray: the id of the command that launched it
 
 
 class PrunedRun(Exception):
@@ -69,7 +70,7 @@ class Status:
             "seconds": self._seconds_before,
             "devices": devices,
             "host": platform.node(),
-            "job": os.environ.get("SLURM_JOB_ID"),
+            "job": cluster_job(),
             "peak_memory": 0,
             "peak_gpu_memory": 0,
             "best": None,
@@ -104,6 +105,11 @@ class Status:
         except (OSError, ValueError):
             return {}
         return fields if isinstance(fields, dict) else {}
+
+
+def cluster_job() -> str | None:
+    """Return the id of the cluster's job that this process belongs to; it stays the same when the job is started again."""
+    return os.environ.get(LAUNCH) or os.environ.get("SLURM_JOB_ID")
 
 
 def peak_memory() -> dict[str, int]:

@@ -11,6 +11,7 @@ import fcntl
 import io
 import json
 import logging
+import os
 import re
 import shutil
 import traceback
@@ -36,7 +37,7 @@ from baselines.core.results import Scores
 from baselines.core.scorer import score_files
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints
-from baselines.training.callbacks import Journal, PrunedRun, RunWriter, Status, merge_shards
+from baselines.training.callbacks import LAUNCH, Journal, PrunedRun, RunWriter, Status, cluster_job, merge_shards
 from baselines.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from baselines.training.data import BaselineDataModule
 from baselines.training.devices import precision_of
@@ -102,11 +103,13 @@ def run(config: Config, folder: Path, watchers: Sequence[Callback] = (), *, keep
         raise invalid("CONFIG-VALUE", "a fit without steps takes one device", value=config.trainer.devices, hint=hint)
     first = process_index() == 0
     with _alone_in(folder) if first else contextlib.nullcontext():
+        anew = _begins_anew(config, folder)
         if first:
-            _clean(folder, everything=config.overwrite)
-        _check_same_config(config, folder)
-        if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
-            return RunResult(folder, skipped=True, scores=_read_scores(folder / SCORES))
+            _clean(folder, everything=anew)
+        if not anew:  # other processes may look before the first has removed what is overwritten
+            _check_same_config(config, folder)
+            if Status.read(folder / STATUS).get("state") == "finished" and (folder / SCORES).exists():
+                return RunResult(folder, skipped=True, scores=_read_scores(folder / SCORES))
         settings = config.trainer
         status = Status(folder / STATUS, settings.max_steps, devices=settings.devices * settings.nodes, writes=first)
         refused = contextlib.nullcontext() if keep_refused or not first else _removed_if_refused(folder, status)
@@ -114,19 +117,22 @@ def run(config: Config, folder: Path, watchers: Sequence[Callback] = (), *, keep
             if first:
                 write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
             status.update()
-            scores = _carry_out(config, folder, status, watchers)
+            last = None if anew or not (folder / checkpoints.LAST).exists() else folder / checkpoints.LAST
+            scores = _carry_out(config, folder, last, status, watchers)
             status.update(state="finished", phase="finished", step=config.trainer.max_steps)
     return RunResult(folder, skipped=False, scores=scores)
 
 
-def _carry_out(config: Config, folder: Path, status: Status, watchers: Sequence[Callback]) -> Scores | None:
+def _carry_out(config: Config, folder: Path, last: Path | None, status: Status, watchers: Sequence[Callback]) -> Scores | None:
     data, module = build(config)
+    if config.init_from and last is None:  # a checkpoint holds all weights: what training once started from may be gone
+        _initialise(module, Path(config.init_from))
     first = process_index() == 0
     if first:
         _check_same_data(folder, data)
         write_split(folder, config, data)
         tell_findings(data)
-    fit(config, folder, data, module, status, watchers)
+    fit(config, folder, data, module, last, status, watchers)
     best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
     restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
     trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
@@ -152,20 +158,17 @@ def _carry_out(config: Config, folder: Path, status: Status, watchers: Sequence[
 
 
 def build(config: Config) -> tuple[BaselineDataModule, BaselineModule]:
-    """Build the data module and the module of a configuration, seeded.
+    """Build the data module and the module of a configuration, seeded; the weights of ``init_from`` are not in it yet.
 
     Raises:
-        InvalidInput: If the data or the weights can't be used.
+        InvalidInput: If the data or the weights of a backbone can't be used.
     """
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     seed_everything(config.seed, verbose=False)
     card = get_task(config.task)
     data: BaselineDataModule = card.module("data").build_data(config)
-    module: BaselineModule = card.module("model").build_module(config, data)
-    if config.init_from:
-        _initialise(module, Path(config.init_from))
-    return data, module
+    return data, card.module("model").build_module(config, data)
 
 
 def _initialise(module: BaselineModule, source: Path) -> None:
@@ -243,10 +246,11 @@ def fit(
     folder: Path,
     data: BaselineDataModule,
     module: BaselineModule,
+    last: Path | None,
     status: Status,
     watchers: Sequence[Callback] = (),
 ) -> None:
-    """Train from where ``last.ckpt`` ends, or from the start, to the last step; leaves ``last.ckpt`` and ``best.ckpt``.
+    """Train to the last step from the checkpoint ``last``, or from the start; leaves ``last.ckpt`` and ``best.ckpt``.
 
     Without steps there is nothing to resume, and ``best.ckpt`` holds the weights as they are.
     """
@@ -258,8 +262,7 @@ def fit(
     # The journal comes first: a checkpoint has to find the step's numbers in it.
     callbacks = [Journal(folder, config, status), Checkpoints(folder, config), *watchers]
     trainer = make_trainer(config, folder, callbacks, tracker or False)
-    last = folder / checkpoints.LAST
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
 
 
 def calibrate(trainer: Trainer, module: BaselineModule, data: BaselineDataModule) -> None:
@@ -362,6 +365,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
             hint = "wait for it, or end it first"
             raise invalid("RUN-BUSY", "another process is at work in this run folder", file=folder, hint=hint) from error
         yield
+
+
+def _begins_anew(config: Config, folder: Path) -> bool:
+    """Whether to overwrite the folder: once for each job of a cluster, however often that is started again.
+
+    A restart has the overrides and the id of the job's first start, which the status of what that has begun names. In a job of
+    Slurm that has not been restarted, giving the same command again is somebody who means it.
+    """
+    restarted = LAUNCH in os.environ or os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return config.overwrite and not (restarted and Status.read(folder / STATUS).get("job") == cluster_job())
 
 
 def _clean(folder: Path, *, everything: bool) -> None:

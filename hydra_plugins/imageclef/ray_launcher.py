@@ -7,6 +7,7 @@ launchers are above, it gives all runs the resources of the first, and gives all
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,13 @@ class RayLauncher(Launcher):
             wanted = [resources(each.hydra.launcher) for each in composed]
             if self.address == LOCAL:
                 refuse_too_much(wanted, next(node["Resources"] for node in ray.nodes() if node["Alive"]))
-            tasks = []
+            tasks, launch = [], uuid.uuid4().hex
             for number, (config, asked) in enumerate(zip(composed, wanted, strict=True), initial_job_idx):
                 OmegaConf.update(config, "hydra.job.num", number)
                 OmegaConf.update(config, "hydra.job.id", str(number))
                 # A process for each run, as its own leaves nothing behind in another.
                 task = ray.remote(**asked, max_calls=1)(_run)
-                tasks.append(task.remote(self.context, config, self.function, Singleton.get_state(), str(Path.cwd())))
+                tasks.append(task.remote(self.context, config, self.function, Singleton.get_state(), str(Path.cwd()), launch))
             _wait(ray, tasks)
         finally:
             ray.shutdown()
@@ -110,8 +111,11 @@ def refuse_too_much(wanted: Sequence[Mapping[str, Any]], there: Mapping[str, flo
             )
 
 
-def _run(context: HydraContext, config: DictConfig, function: TaskFunction, state: Any, folder: str) -> None:
+def _run(context: HydraContext, config: DictConfig, function: TaskFunction, state: Any, folder: str, launch: str) -> None:
+    from baselines.training.callbacks import LAUNCH  # here, since it takes seconds
+
     os.chdir(folder)  # paths are meant from where the command was started, as in a job of Slurm
+    os.environ[LAUNCH] = launch  # tells a run that is started again from one that somebody asks for again
     setup_globals()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from baselines.core.findings import InvalidInput, UsageError
 from baselines.training import checkpoints, loop
+from baselines.training.callbacks import LAUNCH
 from baselines.training.module import BaselineModule
 from baselines.training.predict import predict
 
@@ -91,6 +92,70 @@ def test_a_key_that_is_newer_than_the_run_stands_for_its_default(finished, toy_c
     with pytest.raises(InvalidInput) as caught:
         loop.run(toy_config(trainer__max_steps=3, optimizer__clip_norm=3.5), folder)
     assert [f.id for f in caught.value.findings] == ["optimizer.clip_norm"]
+
+
+def cut_off(config, folder, monkeypatch):
+    """Begin a run of a few steps that gets as far as its first validation."""
+    with monkeypatch.context() as patch:
+        patch.setattr(BaselineModule, "validation_step", forbid)
+        with pytest.raises(AssertionError):
+            loop.run(config, folder)
+
+
+def in_job(monkeypatch, environment):
+    for name in (LAUNCH, "SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+SLURM, SLURM_AGAIN = {"SLURM_JOB_ID": "7"}, {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "again", "attempt"),
+    [
+        pytest.param({}, {}, 1, id="at a terminal"),
+        pytest.param(SLURM, SLURM, 1, id="at a terminal within a job"),
+        pytest.param(SLURM, SLURM_AGAIN, 2, id="requeued"),
+        pytest.param(SLURM_AGAIN, {**SLURM_AGAIN, "SLURM_RESTART_COUNT": "2"}, 2, id="requeued twice"),
+        pytest.param({"SLURM_JOB_ID": "6"}, SLURM_AGAIN, 1, id="requeued before it began"),
+        pytest.param({LAUNCH: "a"}, {LAUNCH: "a"}, 2, id="retried by Ray"),
+        pytest.param({LAUNCH: "a", **SLURM}, {LAUNCH: "b", **SLURM}, 1, id="asked of Ray again"),
+    ],
+)
+def test_a_job_overwrites_once_however_often_it_is_started(toy_config, tmp_path, monkeypatch, begun, again, attempt):
+    folder, config = tmp_path / "run", toy_config(trainer__max_steps=3, overwrite=True)
+    in_job(monkeypatch, {})
+    cut_off(toy_config(trainer__max_steps=2), folder, monkeypatch)
+    in_job(monkeypatch, begun)
+    cut_off(config, folder, monkeypatch)
+    assert status(folder)["attempt"] == 1
+    in_job(monkeypatch, again)
+    loop.run(config, folder)
+    assert status(folder)["attempt"] == attempt
+
+
+def test_another_process_does_not_look_at_what_the_first_one_is_about_to_overwrite(finished, toy_config, monkeypatch):
+    _, folder = finished
+    monkeypatch.setattr(loop, "process_index", lambda: 1)
+    carry_out = Mock(return_value=None)
+    monkeypatch.setattr(loop, "_carry_out", carry_out)
+    in_job(monkeypatch, SLURM)
+    for steps in (3, 4):
+        config = toy_config(trainer__max_steps=steps, overwrite=True)
+        assert not loop.run(config, folder).skipped
+        assert carry_out.call_args.args[:3] == (config, folder, None)
+
+
+def test_processes_of_a_job_that_is_started_again_agree_on_what_it_had_finished(toy_config, tmp_path, monkeypatch):
+    folder, config = tmp_path / "run", toy_config(trainer__max_steps=3, overwrite=True)
+    in_job(monkeypatch, SLURM)
+    loop.run(config, folder)
+    in_job(monkeypatch, SLURM_AGAIN)
+    for process in (0, 1):
+        monkeypatch.setattr(loop, "process_index", lambda process=process: process)
+        assert loop.run(config, folder).skipped
 
 
 def test_two_processes_can_not_share_a_folder(toy_config, tmp_path):
@@ -232,17 +297,38 @@ def test_what_is_refused_before_the_first_step_leaves_nothing_where_somebody_rea
 def test_init_from_a_run_and_from_other_classes(finished, toy_config, tmp_path, capsys):
     _, folder = finished
     weights = load_file(folder / checkpoints.MODEL)
-    _, module = loop.build(toy_config(init_from=str(folder)))
+    _, module = loop.build(toy_config())
+    loop._initialise(module, folder)
     for name, tensor in module.network.state_dict().items():
         assert torch.equal(tensor, weights[name])
         assert torch.equal(module.averaged.state_dict()[name], weights[name])
     weights |= {"head.weight": torch.zeros(7, 8), "head.bias": torch.zeros(7)}
     save_file(weights, tmp_path / "other.safetensors")
-    loop.build(toy_config(init_from=str(tmp_path / "other.safetensors")))
+    loop._initialise(module, tmp_path / "other.safetensors")
     assert "head.bias, head.weight" in capsys.readouterr().err
     with pytest.raises(InvalidInput) as caught:
-        loop.build(toy_config(init_from=str(folder), model__width=9))
+        loop.run(toy_config(init_from=str(folder), model__width=9), tmp_path / "wider")
     assert "body.0.weight (8, 2) instead of (9, 2)" in str(caught.value)
+
+
+def test_a_training_goes_on_without_what_it_started_from(finished, toy_config, tmp_path, monkeypatch):
+    _, source = finished
+    config = toy_config(trainer__max_steps=5, init_from=str(source))
+    loop.run(config, tmp_path / "whole")
+    cut_off(config, tmp_path / "cut off", monkeypatch)
+    shutil.rmtree(source)
+    loop.run(config, tmp_path / "cut off")
+    for name in ("run.csv", checkpoints.MODEL):
+        assert (tmp_path / "cut off" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(InvalidInput, match="WEIGHTS-MISSING"):
+        loop.run(config, tmp_path / "new")
+
+
+def test_weights_are_kept_that_a_fit_without_steps_is_initialised_with(finished, toy_config, tmp_path):
+    _, source = finished
+    loop.run(toy_config(trainer__max_steps=0, init_from=str(source)), tmp_path / "kept")
+    weights, expected = (load_file(folder / checkpoints.MODEL) for folder in (tmp_path / "kept", source))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_predict_repeats_the_run_file_and_predicts_other_splits(finished, points, tmp_path):

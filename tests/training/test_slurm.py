@@ -134,7 +134,7 @@ def test_a_sweep_of_four_jobs_one_of_them_failing(slurm, points, tmp_path):
     ids=["preempted", "requeued by Slurm, as where a node fails"],
 )
 def test_an_interrupted_job_ends_as_if_nothing_had_been(slurm, points, tmp_path, uninterrupted, interrupt):
-    sweep = start(tmp_path, points, *LONG)
+    sweep = start(tmp_path, points, *LONG, "overwrite=true")  # which only the first start of the job does
     wait_for(lambda: any(status["step"] >= 100 for status in statuses(tmp_path)))
     ((job,),) = queue("%A")
     subprocess.run([*interrupt, job], check=True)
