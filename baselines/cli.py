@@ -337,7 +337,11 @@ VERBS = {
         "predict a split with a finished run and write the run file",
         "baselines.training.predict:predict",
         _predict,
-        "example: imageclef predict runs/… --data data --split test --out submission.json",
+        "Decoded images and other prepared samples, some MB each, are kept in the temporary folder meanwhile;\n"
+        "where that is small, or in memory, let TMPDIR name another one.\n\n"
+        "examples:\n"
+        "  imageclef predict runs/… --data data --split test --out submission.json\n"
+        "  TMPDIR=/path/to/scratch imageclef predict runs/… --data data --out submission.json",
     ),
     "validate": Verb(
         "tell whether a run file is acceptable, listing every error",

@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +32,7 @@ from rich.progress import track
 
 from baselines.core.files import stamp_of
 from baselines.core.outputs import write_atomically, write_json_atomic
+from baselines.training.cache import DAY
 
 Files = tuple[Path, ...]
 Facts = dict[str, Any]
@@ -77,6 +79,7 @@ def cached_arrays(
     """
     folder = root / f"arrays-{hashlib.sha256(recipe.encode()).hexdigest()[:20]}"
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
     places: dict[str, Path] = {}
     facts: dict[str, Facts] = {}
     for key, files in items.items():
@@ -89,6 +92,14 @@ def cached_arrays(
     results = _results(partial(_make, prepare), {key: (items[key], places[key]) for key in missing}, workers)
     facts.update(_shown(results, len(missing), progress))
     return ArrayCache(places, facts)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes were writing: an array is written in seconds, so a day is far too long for a living one."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):  # another process was faster, or it is another user's
+            if time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
 
 
 def _digest(files: Files) -> str:

@@ -35,6 +35,7 @@ from baselines.core.bench import provenance
 from baselines.core.config import Config
 from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
 from baselines.core.outputs import check_outputs, write_json_atomic
+from baselines.core.paths import cache_dir
 from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
 from baselines.training.arrays import ArrayCache, cached_arrays, measured, original_arrays
@@ -44,10 +45,16 @@ from baselines.training.checkpoints import git_revision
 from baselines.training.compose import compose
 from baselines.training.data import BaselineDataModule
 from baselines.training.devices import device_name, precision_of
+from baselines.training.exhausted import Remedies, explained
 from baselines.training.loop import build, make_trainer
 from baselines.training.module import lr_factor, make_optimizer, update_average
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "albumentations", "pillow", "monai", "nibabel")
+REMEDIES = Remedies(
+    space="make room here and in the temporary folder, or name others by data.cache_dir=… and the variable TMPDIR",
+    memory="close other programs, or lower data.batch_size",
+    loaders="lower data.workers or data.batch_size: memory, or /dev/shm, ran out in a loader process",
+)
 EXTRA_STEPS = 3  # of the plain loop after the rounds: one to count operations, the others to time kernels
 # Dense bfloat16 FLOP/s by the name CUDA gives, from NVIDIA's data sheets; those that quote sparse figures are halved.
 PEAK_FLOPS = {
@@ -79,7 +86,8 @@ def bench(args: argparse.Namespace) -> int:
             file to write the figures to or ``None``.
 
     Raises:
-        InvalidInput: If a configuration or data set can't be used; the figures of the others are printed and written before.
+        InvalidInput: If a configuration or data set can't be used, or memory or disk ran out; the figures of the others are
+            printed and written before.
         UsageError: If there is no such task, or it has no baseline or nothing to compare.
     """
     measure = {"step": measure_step, "data": measure_data}[args.what]
@@ -88,7 +96,8 @@ def bench(args: argparse.Namespace) -> int:
     findings = Findings()
     for config in _configurations(args.task, args.overrides):
         try:
-            results[config.task] = measure(config)
+            with explained(config.task, REMEDIES, disk=cache_dir(config)):
+                results[config.task] = measure(config)
         except InvalidInput as error:
             findings.extend(error.findings)
     if results:
@@ -415,8 +424,9 @@ def _take(batches: Iterator[Any], count: int) -> None:
 
 def _build(config: Config) -> tuple[BaselineDataModule, Any]:
     data, module = build(config)
-    if not data.split("train").samples:
-        raise invalid("DATA-EMPTY", "the train split has no samples", file=config.data.root, hint="see data.val_share")
+    for name in ("train", "val"):  # the cache of both is filled
+        if not data.split(name).samples:
+            raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
     return data, module
 
 

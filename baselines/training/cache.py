@@ -8,15 +8,18 @@ file gives another cache, but bytes exchanged behind the same size and time go u
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +32,12 @@ from baselines.core.outputs import write_atomic
 
 Picture = NDArray[np.uint8]
 
+INDEX, PICTURES = "index.json", "pictures.bin"
+DAY = 24 * 3600.0  # whoever is alive has written something within one
+
 _Read = TypeVar("_Read")
+_PARTIAL = f"partial-{platform.node()}"  # and a random end: a folder that this machine fills
+_filling: set[str] = set()  # those that this process fills: a lock doesn't stop who holds it
 
 
 class PictureCache:
@@ -40,12 +48,12 @@ class PictureCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         self.folder = folder
         self._places: dict[str, tuple[int, tuple[int, int, int]]] = {
             key: (offset, tuple(shape)) for key, (offset, shape) in index.items()
         }
-        self._bytes = np.memmap(folder / "pictures.bin", dtype=np.uint8, mode="r")
+        self._bytes = np.memmap(folder / PICTURES, dtype=np.uint8, mode="r")
 
     def __getitem__(self, key: str) -> Picture:
         """Return a picture; it is read-only and reads from the disk only what is touched."""
@@ -77,19 +85,17 @@ def cached_pictures(
         baselines.core.findings.InvalidInput: With a finding for every image that can't be read or decoded.
     """
     folder = root / f"pictures-{_key(files, recipe)}"
-    if not (folder / "index.json").exists():
+    _remove_abandoned(root)
+    if not (folder / INDEX).exists():
         root.mkdir(parents=True, exist_ok=True)
         # Made under another name and renamed: a killed job leaves no half cache, and two jobs can't mix theirs.
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
-        try:
-            _fill(partial, files, prepare, workers)
+        with _partial_folder(root) as (partial, out):
+            _fill(partial, out, files, prepare, workers)
             try:
                 partial.rename(folder)
             except OSError:
-                if not (folder / "index.json").exists():
+                if not (folder / INDEX).exists():
                     raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return PictureCache(folder)
 
 
@@ -154,21 +160,63 @@ def _key(files: Mapping[str, Path], recipe: str) -> str:
     return digest.hexdigest()[:20]
 
 
-def _fill(folder: Path, files: Mapping[str, Path], prepare: Callable[[Path], Picture], workers: int) -> None:
+@contextlib.contextmanager
+def _partial_folder(root: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Make a folder to fill, and the file for its pictures; what is not renamed by then is removed.
+
+    The file is locked as long as it is open. The operating system gives up the lock however the process ends, and forked loader
+    processes don't inherit it.
+    """
+    partial = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}-", dir=root))
+    _filling.add(partial.name)
+    try:
+        with (partial / "new").open("wb") as out:
+            with contextlib.suppress(OSError):  # of a file system without locks, where nobody can tell what is abandoned
+                fcntl.lockf(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (partial / "new").rename(partial / PICTURES)  # locked before anybody looks for it
+            yield partial, out
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        _filling.discard(partial.name)
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove what killed processes were filling."""
+    for partial in root.glob("partial-*"):
+        if _is_abandoned(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_abandoned(partial: Path) -> bool:
+    """Whether no process fills a folder any more: the lock is free, and was taken on this machine.
+
+    Some file systems keep the locks of each machine to themselves. There a folder of another one also has to be a day old.
+    """
+    if partial.name in _filling:  # opening and closing its file here would give up the lock
+        return False
+    try:
+        with (partial / PICTURES).open("r+b") as pictures:
+            fcntl.lockf(pictures, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            age = time.time() - os.fstat(pictures.fileno()).st_mtime
+    except OSError:  # locked, not locked yet, or another user's
+        return False
+    return partial.name.rpartition("-")[0] == _PARTIAL or age > DAY
+
+
+def _fill(folder: Path, out: BinaryIO, files: Mapping[str, Path], prepare: Callable[[Path], Picture], workers: int) -> None:
     index: dict[str, tuple[int, tuple[int, ...]]] = {}
     findings = Findings()
     offset = 0
-    with (folder / "pictures.bin").open("wb") as out:
-        for key, picture in map_parallel(lambda key: _try_read(prepare, files[key]), files, workers, "decoding", len(files)):
-            if isinstance(picture, Finding):
-                findings.add(picture)
-                continue
-            index[key] = (offset, picture.shape)
-            offset += out.write(np.ascontiguousarray(picture).data)
-        out.flush()
-        os.fsync(out.fileno())
+    for key, picture in map_parallel(lambda key: _try_read(prepare, files[key]), files, workers, "decoding", len(files)):
+        if isinstance(picture, Finding):
+            findings.add(picture)
+            continue
+        index[key] = (offset, picture.shape)
+        offset += out.write(np.ascontiguousarray(picture).data)
+    out.flush()
+    os.fsync(out.fileno())
     findings.raise_errors()
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def _try_read(read: Callable[[Path], _Read], path: Path) -> _Read | Finding:

@@ -35,8 +35,13 @@ class Remedies:
 
 
 @contextlib.contextmanager
-def explained(place: Path, remedies: Remedies) -> Iterator[None]:
-    """Tell what runs out within as a finding about ``place``, the folder or file that is written.
+def explained(work: Path | str, remedies: Remedies, disk: Path | None = None) -> Iterator[None]:
+    """Tell what runs out within as a finding.
+
+    Args:
+        work: What was at work, such as a run folder: what the finding is about.
+        remedies: What can be done about it.
+        disk: A folder on the disk that is written to, if not that of ``work``: what a finding about a full disk is about.
 
     Raises:
         InvalidInput: If something runs out; every other exception stays what it is.
@@ -46,28 +51,28 @@ def explained(place: Path, remedies: Remedies) -> Iterator[None]:
     except InvalidInput:
         raise
     except Exception as error:
-        finding = _exhausted(error, place, remedies)
+        finding = _exhausted(error, work, remedies, disk or work)
         if finding is None:
             raise
         raise finding from error
 
 
-def _exhausted(error: Exception, place: Path, remedies: Remedies) -> InvalidInput | None:
+def _exhausted(error: Exception, work: Path | str, remedies: Remedies, disk: Path | str) -> InvalidInput | None:
     text, number = str(error), error.errno if isinstance(error, OSError) else None
     # A loader that waits for a batch says only in the cause what became of its process.
     if killed := [said for each in (error, error.__cause__) if "is killed by signal" in (said := str(each))]:
-        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=place, value=killed[0], hint=remedies.loaders)
+        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=work, value=killed[0], hint=remedies.loaders)
     if SHARED_MEMORY in text:
-        return invalid("RUN-NO-MEMORY", "shared memory is full", file=place, value=text, hint=remedies.loaders)
+        return invalid("RUN-NO-MEMORY", "shared memory is full", file=work, value=text, hint=remedies.loaders)
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        return invalid("RUN-NO-SPACE", "the disk is full", file=place, value=text, hint=remedies.space)
+        return invalid("RUN-NO-SPACE", "the disk is full", file=disk, value=text, hint=remedies.space)
     if "PytorchStreamWriter" in text:
         message = "a checkpoint could not be written; is the disk full?"
-        return invalid("RUN-NO-SPACE", message, file=place, value=text, hint=remedies.space)
+        return invalid("RUN-NO-SPACE", message, file=disk, value=text, hint=remedies.space)
     is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or number == errno.ENOMEM
     if is_memory or any(said in text for said in OUT_OF_MEMORY):
-        return invalid("RUN-NO-MEMORY", "out of memory", file=place, value=text, hint=remedies.memory)
+        return invalid("RUN-NO-MEMORY", "out of memory", file=work, value=text, hint=remedies.memory)
     if isinstance(error, torch.distributed.DistError) or "gloo/transport" in text:
         message = "another process of this run can't be reached"
-        return invalid("RUN-LOST-PROCESS", message, file=place, value=text, hint=remedies.process)
+        return invalid("RUN-LOST-PROCESS", message, file=work, value=text, hint=remedies.process)
     return None

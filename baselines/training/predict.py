@@ -16,10 +16,17 @@ from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 from baselines.training import checkpoints, loop
 from baselines.training.callbacks import METRICS, RunWriter
 from baselines.training.data import BaselineDataModule
+from baselines.training.exhausted import Remedies, explained
 from baselines.training.loop import make_trainer, predict_split, restore_inference, tell_findings
 from baselines.training.module import BaselineModule
 
 Accelerator = Literal["auto", "cpu", "gpu"]
+REMEDIES = Remedies(
+    space="prepared samples are kept here meanwhile: make room, or let TMPDIR name a folder on another disk",
+    memory="close other programs, lower --batch-size, or choose another --device",
+    loaders="lower --batch-size: memory, or /dev/shm, ran out in a loader process",
+)
+OUT_REMEDIES = replace(REMEDIES, space="make room, or name a file on another disk as --out")
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -27,13 +34,15 @@ def predict(args: argparse.Namespace) -> int:
 
     Several run folders are an ensemble: the task's ``score.combine`` makes one run of their predictions.
 
+    Prepared samples are kept in a temporary folder meanwhile, below ``TMPDIR``.
+
     Optional are ``args.task`` (another task that the fit serves, whose run is written), ``args.batch_size`` (``None``: the
     run's own), ``args.format`` (of the run file, where a task has several) and ``args.device`` (``auto``, ``cpu``, ``cuda`` or
     ``cuda:N``).
 
     Raises:
-        InvalidInput: If a run folder or the data can't be used, the folders are of different tasks or classes, or the run file
-            can't be written where it should.
+        InvalidInput: If a run folder or the data can't be used, the folders are of different tasks or classes, the run file
+            can't be written where it should, or memory or disk ran out.
         UsageError: If the task has no such split or can't combine runs, the fit serves no such task, the device is
             none, the task has no such run format, or the run file would take the place of something of value.
     """
@@ -57,13 +66,15 @@ def predict(args: argparse.Namespace) -> int:
         for folder, (config, _) in zip(folders, cards, strict=True):
             batch_size = getattr(args, "batch_size", None)
             adapted = _for_prediction(config, Path(args.data), batch_size, accelerator, cache=Path(name))
-            truth_set, predictions = _predict_one(adapted, classes, folder, args.split, devices, target)
+            with explained(folder, REMEDIES, disk=Path(name).parent):
+                truth_set, predictions = _predict_one(adapted, classes, folder, args.split, devices, target)
             runs.append(predictions)
     predictions = runs[0] if len(runs) == 1 else card.module("score").combine(runs)
     # The class names are the model's: a root with a test set alone has none, and another root may have others.
     if classes and hasattr(truth_set, "classes"):  # the classes of vqa are answers, which its truths have none of
         truth_set = replace(truth_set, classes=classes)
-    target.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
+    with explained(out, OUT_REMEDIES):
+        target.module("runs").write_run(out, list(predictions.values()), truth_set, **options)
     sys.stderr.write(f"{len(predictions)} predictions written to {out}\n")
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_what_was_cut_off_is_made_again_and_what_is_finished_stays(items, tmp_pa
     log.unlink()
     arrays = cached_arrays(tmp_path / "cache", items, "plain", partial(prepare, log=log), workers=0)
     assert len(log.read_text().split()) == 1
+    assert all(name in arrays for name in items)
+
+
+def test_what_a_killed_process_was_writing_is_removed_once_nobody_can_be_at_it(items, tmp_path):
+    cached_arrays(tmp_path / "cache", items, "plain", prepare, workers=0)
+    (folder,) = (tmp_path / "cache").iterdir()
+    old, new = folder / ".a.npy.0badcafe.tmp", folder / ".b.npy.0badcafe.tmp"
+    for path in (old, new):
+        path.write_bytes(b"half an array")
+    os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
+    arrays = cached_arrays(tmp_path / "cache", items, "plain", prepare, workers=0)
+    assert not old.exists()
+    assert new.exists()
     assert all(name in arrays for name in items)
 
 

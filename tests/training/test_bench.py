@@ -1,5 +1,6 @@
 """What the benches measure and print; how fast anything is, no test can say."""
 
+import errno
 import json
 import math
 
@@ -71,6 +72,33 @@ def test_missing_data_end_in_a_finding_and_no_file(what, command, tmp_path, caps
     assert "DATA-" in printed.err
     assert "Traceback" not in printed.err
     assert not (tmp_path / "none.json").exists()
+
+
+@pytest.mark.parametrize("what", ["step", "data"])
+def test_an_empty_part_of_the_data_is_a_finding(what, command, tmp_path, capsys):
+    assert main(["sample", "drawnui-wireframe", "--size", "1", "--out", str(tmp_path / "one")]) == 0
+    assert command(what, root=tmp_path / "one") == 1
+    assert "DATA-EMPTY the val split has no samples" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), ("drawnui-wireframe: RUN-NO-MEMORY", "data.batch_size")),
+        (OSError(errno.ENOSPC, "No space left on device"), ("cache: RUN-NO-SPACE", "data.cache_dir")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("what", ["step", "data"])
+def test_what_runs_out_is_told_with_what_to_do(what, command, monkeypatch, capsys, error, said):
+    def fail(config):
+        raise error
+
+    monkeypatch.setattr(bench, "build", fail)
+    assert command(what) == 1
+    printed = capsys.readouterr().err
+    assert all(text in printed for text in said)
+    assert "Traceback" not in printed
 
 
 def test_both_loops_train_alike(toy_config, tmp_path):

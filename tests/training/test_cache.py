@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import platform
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +62,89 @@ def test_every_broken_image_is_named_and_nothing_stays(files, tmp_path):
     assert [finding.code for finding in error.value.findings] == ["DATA-FILE-UNREADABLE"] * 2
     assert {finding.file for finding in error.value.findings} == {str(files["0.png"]), str(files["2.png"])}
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+FILLER = """
+import os, sys
+from pathlib import Path
+from baselines.training.cache import cached_pictures
+
+def prepare(path):
+    if os.fork() == 0:  # as a loader process, it has what is open and may live longer
+        sys.stdin.read()
+        os._exit(0)
+    print(flush=True)
+    sys.stdin.read()
+
+cached_pictures(Path(sys.argv[1]), {"a": Path(sys.argv[2])}, "of another process", prepare, workers=1)
+"""
+
+
+def partial_folders(root):
+    return sorted(root.glob("partial-*"))
+
+
+def test_what_a_killed_process_was_filling_is_removed_and_what_a_living_one_fills_is_not(files, tmp_path):
+    root = tmp_path / "cache"
+    line = [sys.executable, "-c", FILLER, str(root), str(files["0.png"])]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as filler:
+        try:
+            filler.stdout.readline()
+            cached_pictures(root, files, "plain", decode_rgb)
+            assert len(partial_folders(root)) == 1
+        finally:
+            filler.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, filler.pid, os.WEXITED | os.WNOWAIT)
+        cached_pictures(root, files, "plain", decode_rgb)  # while the fork lives on
+        assert partial_folders(root) == []
+
+
+def test_a_thread_leaves_what_another_one_fills(files, tmp_path):
+    root, go_on = tmp_path / "cache", threading.Event()
+
+    def prepare(path):
+        assert go_on.wait(60)
+        return decode_rgb(path)
+
+    filler = threading.Thread(target=cached_pictures, args=(root, files, "slow", prepare))
+    filler.start()
+    try:
+        while not partial_folders(root):
+            time.sleep(0.01)
+        cached_pictures(root, files, "plain", decode_rgb)
+        assert len(partial_folders(root)) == 1
+    finally:
+        go_on.set()
+        filler.join()
+    assert partial_folders(root) == []
+    assert len(list(root.glob("pictures-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("machine", "days", "stays"),
+    [(platform.node(), 0, False), ("another", 0, True), (f"{platform.node()}-another", 0, True), ("another", 2, False)],
+)
+def test_locks_of_another_machine_need_not_be_seen(files, tmp_path, machine, days, stays):
+    partial = tmp_path / "cache" / f"partial-{machine}-ab12_xyz"
+    partial.mkdir(parents=True)
+    (partial / "pictures.bin").write_bytes(b"half a cache")
+    os.utime(partial / "pictures.bin", (time.time() - days * 24 * 3600,) * 2)
+    cached_pictures(tmp_path / "cache", files, "plain", decode_rgb)
+    assert partial.exists() == stays
+
+
+def test_what_is_not_locked_yet_stays_and_nothing_needs_locks(files, tmp_path, monkeypatch):
+    def without_locks(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    partial = tmp_path / "cache" / f"partial-{platform.node()}-ab12_xyz"
+    partial.mkdir(parents=True)
+    cached_pictures(tmp_path / "cache", files, "plain", decode_rgb)
+    assert partial.exists()
+    (partial / "pictures.bin").touch()
+    monkeypatch.setattr(cache.fcntl, "lockf", without_locks)
+    assert len(cached_pictures(tmp_path / "cache", files, "other", decode_rgb)) == 3
+    assert partial.exists()
 
 
 def test_the_hash_of_a_content_is_of_names_and_bytes_and_computed_once(files, tmp_path, monkeypatch):

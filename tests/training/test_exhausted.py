@@ -65,6 +65,12 @@ def test_a_loader_process_that_is_killed_while_its_batch_is_waited_for():
     assert [(found.code, found.hint) for found in caught.value.findings] == [("RUN-NO-MEMORY", REMEDIES.loaders)]
 
 
+def test_a_full_disk_is_told_of_where_it_is():
+    with pytest.raises(InvalidInput) as caught, explained("the task", REMEDIES, disk=PLACE):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [found.file for found in caught.value.findings] == [str(PLACE)]
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("a bug"), OSError(errno.EACCES, "Permission denied"), invalid("DATA-X", "No space left")], ids=str
 )
