@@ -155,16 +155,17 @@ def geometric(config: DataConfig, crop: tuple[int, int]) -> A.Compose:
 
 def photometric(config: DataConfig) -> A.Compose:
     """Return the augmentations that leave boxes alone: brightness, contrast, colour, stroke width, blur, noise and cutout."""
+    jitter = config.jitter
     # Half to one and a half times the saturation, in half of the pages, as the team that won 2021 did (spec page, section 5).
-    saturation = [A.ColorJitter((1, 1), (1, 1), (0.5, 1.5), (0, 0), p=0.5)] if config.input == "rgb" else []
+    saturation = A.ColorJitter((1, 1), (1, 1), (1 - 0.5 * jitter, 1 + 0.5 * jitter), (0, 0), p=0.5)
     return A.Compose(
         [
-            *saturation,
-            A.RandomGamma((60, 160), p=0.8),
-            A.RandomBrightnessContrast(0.3, 0.3, p=0.8),
-            A.GaussianBlur((3, 5), p=0.3),
-            A.Morphological(scale=(2, 2), operation="dilation" if config.input == "ink" else "erosion", p=0.15),
-            A.GaussNoise((0.02, 0.08), noise_scale_factor=0.5, p=0.4),
+            *([saturation] if config.input == "rgb" else []),
+            A.RandomGamma((100 - 40 * jitter, 100 + 60 * jitter), p=0.8),
+            A.RandomBrightnessContrast(0.3 * jitter, 0.3 * jitter, p=0.8),
+            A.GaussianBlur((3, 5), p=0.3 * jitter),
+            A.Morphological(scale=(2, 2), operation="dilation" if config.input == "ink" else "erosion", p=0.15 * jitter),
+            A.GaussNoise((0.02, 0.08), noise_scale_factor=0.5, p=0.4 * jitter),
             A.CoarseDropout((1, 4), (0.02, 0.08), (0.02, 0.08), fill=PAPER[config.input], p=config.cutout),
         ]
     )
@@ -290,12 +291,16 @@ class DrawnuiData(BaselineDataModule):
         """Return the pages of a split; they are augmented when asked for by a :class:`Draw`."""
         samples = self.split(split).samples
         side, mode = cached_side(self.pages), self.pages.input
-        pictures = cached_pictures(
-            cache_dir(self.config),
-            self.sources(split),
-            f"drawnui {RECIPE} side {side:g} {mode}",
-            lambda path: load_page(path, side, mode),
-        )
+        recipe = f"drawnui {RECIPE} side {side:g} {mode}"
+
+        def load(path: Path) -> Picture:
+            page = load_page(path, side, mode)
+            # Who only predicts has no use for the pixels that augmentation wants; reduced as they would be later.
+            return resized(page, page_size(*read_header(path).size, self.pages.page_side)) if self.predicts_only else page
+
+        if self.predicts_only:
+            recipe += f" shown at {self.pages.page_side}"
+        pictures = cached_pictures(cache_dir(self.config), self.sources(split), recipe, load)
         return Pages(samples, pictures, self.class_index, self.pages)
 
     def _hash(self) -> str:

@@ -99,6 +99,7 @@ class DataConfig(config.DataConfig):
         shift: Largest random shift, as a share of the crop's sides.
         rotate: Largest random rotation, in degrees.
         aspect: Largest random stretch of either axis, as a share.
+        jitter: Strength of random changes of brightness, contrast, colour, strokes, blur and noise; 0 leaves them out.
         cutout: Probability of cutting small rectangles out.
     """
 
@@ -109,6 +110,7 @@ class DataConfig(config.DataConfig):
     shift: Share = 0.1
     rotate: Annotated[float, Range(0, 45)] = 2.0
     aspect: Annotated[float, Range(0, 0.5)] = 0.1
+    jitter: Share = 1.0
     cutout: Share = 0.5
 
 

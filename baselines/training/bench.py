@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from baselines.core.bench import provenance
 from baselines.core.config import Config
-from baselines.core.findings import Findings, InvalidInput, UsageError, invalid
+from baselines.core.findings import Findings, InvalidInput, UsageError
 from baselines.core.outputs import check_outputs, write_json_atomic
 from baselines.core.paths import cache_dir
 from baselines.core.report import show
@@ -424,9 +424,7 @@ def _take(batches: Iterator[Any], count: int) -> None:
 
 def _build(config: Config) -> tuple[BaselineDataModule, Any]:
     data, module = build(config)
-    for name in ("train", "val"):  # the cache of both is filled
-        if not data.split(name).samples:
-            raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
+    data.require_samples("train", "val")  # the cache of both is filled
     return data, module
 
 

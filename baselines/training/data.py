@@ -17,7 +17,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.core.config import Config
-from baselines.core.findings import DistinctFindings, Findings
+from baselines.core.findings import DistinctFindings, Findings, invalid
 from baselines.core.paths import cache_dir
 from baselines.core.tasks import get_task
 from baselines.training.cache import content_hash
@@ -182,6 +182,17 @@ class BaselineDataModule(LightningDataModule):
         reader = get_task(config.task).module("records").read_split
         options = {"split_seed": data.split_seed, "val_share": data.val_share}
         return self.read_once(name, lambda findings: reader(Path(data.root), config.task, name, findings, **options))
+
+    def require_samples(self, *names: str) -> None:
+        """Refuse to go on with a split that has no samples.
+
+        Raises:
+            InvalidInput: If one of the splits has none.
+        """
+        for name in names:
+            if not self.split(name).samples:
+                message, hint = f"the {name} split has no samples", "see data.val_share" if name in {"train", "val"} else ""
+                raise invalid("DATA-EMPTY", message, file=self.config.data.root, hint=hint)
 
     def read_once(self, key: Hashable, read: Callable[[Findings], Any]) -> Any:
         """Return what ``read`` gave at the first call with this key; what it tolerated is then in :attr:`findings`.

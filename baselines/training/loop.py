@@ -292,10 +292,7 @@ def predict_split(
 
 def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
     """Write which samples are trained on and which are held out, and the truth of the held-out ones."""
-    splits = {name: data.split(name) for name in ("train", "val")}
-    for name, split in splits.items():
-        if not split.samples:
-            raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=config.data.root, hint="see data.val_share")
+    data.require_samples("train", "val")
     write_json_atomic(folder / SPLIT, _identity(data))
     for card in tasks_fitted_by(config.task):
         card.module("records").write_truth(folder / name_for(TRUTH, card, config), _held_out(data, card))

@@ -124,8 +124,7 @@ def _predict_one(
     data: BaselineDataModule = card.module("data").build_data(config, classes)
     split = data.split(split_name)
     tell_findings(data)
-    if not split.samples:
-        raise invalid("DATA-EMPTY", f"the {split_name} split has no samples", file=config.data.root)
+    data.require_samples(split_name)
     module: BaselineModule = card.module("model").build_module(config, data)
     restore_inference(module, weights, folder)
     trainer = make_trainer(config, work, [RunWriter(work)], devices=devices)
