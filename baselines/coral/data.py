@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
-
-import albumentations as A
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +22,7 @@ from baselines.core.config import Config
 from baselines.core.findings import invalid
 from baselines.core.images import read_header
 from baselines.core.paths import cache_dir
+from baselines.training.augment import A, cv2
 from baselines.training.cache import Picture, PictureCache, cached_pictures
 from baselines.training.data import BaselineDataModule, Draw
 
@@ -37,8 +33,6 @@ TASK = "coral-parsing"  # whose polygons both tasks are trained on
 
 # OpenCV decodes a JPEG at 1/2, 1/4 or 1/8 for much less than at full size (docs/benchmarks.md has the times).
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2, 1: cv2.IMREAD_COLOR}
-
-cv2.setNumThreads(1)  # the loader's workers are the threads
 
 Points = NDArray[np.float64]
 

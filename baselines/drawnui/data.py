@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
-
-import albumentations as A
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,6 +21,7 @@ from baselines.core.images import read_header
 from baselines.core.paths import cache_dir
 from baselines.drawnui.records import Sample
 from baselines.drawnui.task import DataConfig
+from baselines.training.augment import A, cv2
 from baselines.training.cache import Picture, PictureCache, cached_pictures, decode_rgb
 from baselines.training.data import BaselineDataModule, Draw
 
@@ -34,8 +30,6 @@ PAPER = {"ink": 0, "rgb": 124}  # what fills the outside of a page: no ink; the 
 LONGEST = 4  # times ``page_side`` is the most that a page's longer side has
 RECIPE = 2  # counts up when the same page would be prepared in another way, so that older caches are not used
 MIN_VISIBLE = 0.5  # a box of which less than this is left in the crop is dropped
-
-cv2.setNumThreads(1)  # the loader's workers are the threads
 
 
 class Batch(TypedDict):

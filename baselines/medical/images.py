@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
-
-import albumentations as A
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from baselines.medical.options import ImageDataConfig
+from baselines.training.augment import A, cv2
 from baselines.training.cache import Picture, PictureCache, decode_rgb
 from baselines.training.data import Draw
 
 RECIPE = 1  # counts up when the same image would be prepared in another way, so that older caches are not used
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-cv2.setNumThreads(1)  # the loader's workers are the threads
 
 
 def square(picture: Picture, side: int) -> Picture:
