@@ -45,11 +45,10 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int, experiment
     """
     own = {"channels": model.widths, "stem_width": model.stem_width}
     own = {key: value for key, value in own.items() if value is not None}
-    _check_fits(model, bool(own) or model.patch_stem)
+    if own:
+        _check_fits(model)
     channels = 1 if data.input == "ink" else 3
     backbone = timm_backbone(model.backbone, model.weights, experiment, in_chans=channels, features_only=True, **own)
-    if model.patch_stem:
-        begin_with_patches(backbone, channels)
     limits: dict[str, Any] = {"limit": model.max_detections, "iou": model.nms_iou, "floor": model.min_score}
     try:
         if model.name == "two_stage":
@@ -60,26 +59,13 @@ def build_network(data: DataConfig, model: ModelConfig, classes: int, experiment
         raise invalid("CONFIG-VALUE", f"model.backbone doesn't fit: {error}", value=model.backbone, hint=hint) from error
 
 
-def _check_fits(model: ModelConfig, own: bool) -> None:
-    """Refuse widths and a stem of one's own where they can't be had, or would throw away published weights."""
-    resnet = is_model_in_modules(model.backbone, ["resnet"])
-    if own and (not resnet or model.weights == PRETRAINED or (model.patch_stem and model.weights)):
-        message = "model.widths, model.stem_width and model.patch_stem fit a ResNet without published weights alone"
+def _check_fits(model: ModelConfig) -> None:
+    """Refuse widths of one's own where they can't be had, or would throw away published weights."""
+    if not is_model_in_modules(model.backbone, ["resnet"]) or model.weights == PRETRAINED:
+        message = "model.widths and model.stem_width fit a ResNet without published weights alone"
         value = f"model.weights={model.weights}, model.backbone={model.backbone}"
         hint = "leave these keys out, or set model.weights=null and a ResNet, such as resnet18, as model.backbone"
         raise invalid("CONFIG-VALUE", message, value=value, hint=hint)
-
-
-def begin_with_patches(backbone: Any, channels: int) -> None:
-    """Let a timm ResNet begin with one convolution over patches of 4 × 4 pixels, in place of several at half the size.
-
-    All feature maps are at stride 4 or more then: on a processor, those at stride 2 take a fifth of a small ResNet's time. In
-    a short training that is time for more steps; a long one ends better with them (docs/benchmarks.md).
-    """
-    width = backbone.layer1[0].conv1.in_channels
-    backbone.conv1 = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(16 * channels, width, 3, padding=1, bias=False))
-    backbone.bn1 = nn.BatchNorm2d(width)
-    backbone.maxpool = nn.Identity()
 
 
 class DetectorModule(BaselineModule):

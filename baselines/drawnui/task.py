@@ -123,8 +123,6 @@ class ModelConfig(config.ModelConfig):
         backbone: Name of a timm backbone with features at strides 4, 8, 16 and 32.
         widths: Channels of a ResNet's four stages, where they are not the backbone's own (then no published weights fit).
         stem_width: Width of a ResNet's stem, likewise.
-        patch_stem: Whether a ResNet begins with patches of 4 × 4 pixels instead of convolutions at half the size; then the
-            weights are random.
         channels: Width of the pyramid and head.
         tower: Number of 3 × 3 convolutions at stride 4 before the heads of ``center``.
         anchor_sizes: Anchor sides of the five levels of ``two_stage``, in pixels of the network's input.
@@ -137,7 +135,6 @@ class ModelConfig(config.ModelConfig):
     backbone: str = "resnet50"
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
     stem_width: PositiveInt | None = None
-    patch_stem: bool = False
     channels: PositiveInt = 128
     tower: PositiveInt = 2
     anchor_sizes: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64, 128, 256)

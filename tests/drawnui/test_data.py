@@ -111,6 +111,26 @@ def test_colours_are_augmented_where_a_page_has_them_and_bare_paper_stays_bare(r
     assert len(spread) > 3  # of saturation; brightness and contrast alone hardly change it
 
 
+def test_without_jitter_and_cutout_no_pixel_changes(root):
+    page = np.random.default_rng(0).integers(0, 256, (64, 96, 1), np.uint8)
+    _, changed = build_data(config(root, jitter=0.0, cutout=0.0)).train_dataset().augmentations
+    _, usual = build_data(config(root)).train_dataset().augmentations
+    for seed in range(10):
+        changed.set_random_seed(seed)
+        usual.set_random_seed(seed)
+        np.testing.assert_array_equal(changed(image=page)["image"], page)
+        assert not np.array_equal(usual(image=page)["image"], page)
+
+
+def test_what_only_predicts_keeps_pages_at_the_size_they_are_shown_at(root):
+    trained, predicts = build_data(config(root)), build_data(config(root), classes={12: "label"})
+    kept, shown = (data.predict_dataset("val") for data in (trained, predicts))
+    for index, sample in enumerate(shown.samples):
+        assert shown.pictures[sample.id].shape[1::-1] == page_size(sample.truth.width, sample.truth.height, 112)
+        assert kept.pictures[sample.id].size > 1.3 * shown.pictures[sample.id].size
+        np.testing.assert_array_equal(shown[index]["image"], kept[index]["image"])
+
+
 def test_boxes_of_a_page_divided_by_its_scale_are_those_of_the_file(root):
     data = build_data(config(root))
     pages = data.predict_dataset("val")

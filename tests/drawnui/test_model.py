@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from huggingface_hub import errors as hub_errors
 
 from baselines.core.findings import InvalidInput
@@ -17,7 +16,7 @@ def test_a_backbone_of_other_strides_is_a_finding_that_names_it():
     assert caught.value.findings.error_count == 1
 
 
-@pytest.mark.parametrize("own", [{"widths": (8, 8, 8, 8)}, {"stem_width": 8}, {"patch_stem": True}])
+@pytest.mark.parametrize("own", [{"widths": (8, 8, 8, 8)}, {"stem_width": 8}])
 @pytest.mark.parametrize(
     "wrong", [{"weights": "pretrained"}, {"backbone": "mobilenetv3_small_100"}, {"backbone": "resnetv2_18"}]
 )
@@ -25,23 +24,6 @@ def test_widths_and_a_stem_of_your_own_need_a_resnet_without_published_weights(o
     model = ModelConfig(**({"backbone": "resnet10t"} | own | wrong))
     with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*widths"):
         build_network(DataConfig(), model, classes=2)
-
-
-def test_patches_do_not_throw_away_the_weights_of_a_file():
-    model = ModelConfig(backbone="resnet10t", patch_stem=True, weights="backbone.safetensors")
-    with pytest.raises(InvalidInput, match=r"CONFIG-VALUE.*patch_stem.*backbone\.safetensors"):
-        build_network(DataConfig(), model, classes=2)
-
-
-@pytest.mark.parametrize("name", ["center", "two_stage"])
-@pytest.mark.parametrize("kind", ["ink", "rgb"])
-def test_patches_keep_the_strides(name, kind):
-    config = ModelConfig(name=name, backbone="resnet10t", widths=(8, 16, 16, 16), patch_stem=True, channels=8, tower=1)
-    network = build_network(DataConfig(input=kind), config, classes=2)
-    features = network.backbone if name == "center" else network.detector.backbone.backbone
-    shapes = [tuple(feature.shape[1:]) for feature in features(torch.zeros(1, 1 if kind == "ink" else 3, 64, 96))]
-    assert shapes[0][1:] == (16, 24)  # where an ordinary stem is at stride 2
-    assert shapes[1:] == [(8, 16, 24), (16, 8, 12), (16, 4, 6), (16, 2, 3)]
 
 
 @pytest.mark.parametrize("convolutions", [1, 3])
