@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baselines.core.files import Report, stamp_of
+from baselines.core.report import draws_bars
 
 MAX_FILE_BYTES = 512 * 2**20  # read as a whole, by several threads
 MAX_PIXELS = 89_478_485  # Pillow's own limit, behind which it suspects a decompression bomb
@@ -234,7 +235,7 @@ def map_parallel(
 @contextlib.contextmanager
 def show_progress(description: str, total: int) -> Iterator[Callable[[], None]]:
     """Show progress on standard error: a bar on a terminal, else a line every ``LINES_EVERY``; yield what counts one."""
-    if sys.stderr.isatty() and total:
+    if draws_bars() and total:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(description, total=total)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TextIO
@@ -31,6 +33,11 @@ def make_console(file: TextIO | None = None) -> Console:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console
+
+
+def draws_bars() -> bool:
+    """Whether progress is a bar on standard error: a job's or a CI's is a file even where it pretends to be a terminal."""
+    return sys.stderr.isatty() and not {"CI", "SLURM_JOB_ID"} & os.environ.keys()
 
 
 def show(renderable: RenderableType, file: TextIO | None = None) -> None:

@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,6 +31,7 @@ from rich.progress import track
 
 from baselines.core.files import stamp_of
 from baselines.core.outputs import write_atomically, write_json_atomic
+from baselines.core.report import draws_bars
 from baselines.training.cache import DAY
 
 Files = tuple[Path, ...]
@@ -188,7 +188,7 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 def _shown(results: Iterator[tuple[str, Facts]], total: int, progress: str) -> Iterator[tuple[str, Facts]]:
     """Show how far it is: a bar on a terminal, some ten lines in a file."""
     if progress == "auto":
-        progress = "bar" if sys.stderr.isatty() and not {"CI", "SLURM_JOB_ID"} & os.environ.keys() else "lines"
+        progress = "bar" if draws_bars() else "lines"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if progress == "bar" and total:
         yield from track(results, "preparing", total, console=console, transient=True)

@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from typing_extensions import override
 from baselines.core.config import Config
 from baselines.core.findings import invalid
 from baselines.core.outputs import write_atomic, write_json_atomic
+from baselines.core.report import draws_bars
 from baselines.training.module import BaselineModule
 
 METRICS = "metrics.csv"
@@ -310,9 +310,7 @@ class Display:
 
     def __init__(self, kind: str, steps: int, step: int) -> None:
         if kind == "auto":
-            # A job's or a CI's output is a file even where it pretends to be a terminal.
-            interactive = sys.stderr.isatty() and not {"CI", "SLURM_JOB_ID"} & os.environ.keys()
-            kind = "bar" if interactive else "lines"
+            kind = "bar" if draws_bars() else "lines"
         self.kind, self.steps = kind, steps
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
