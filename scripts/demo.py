@@ -24,8 +24,8 @@ from baselines.core.tasks import TaskCard, all_tasks
 
 # What the demo changes of preset=demo, by experiment: enough steps to beat the trivial run clearly on two CPU cores.
 OVERRIDES: dict[str, tuple[str, ...]] = {
-    "drawnui_wireframe": ("trainer.max_steps=400", "trainer.validate_every=200"),
-    "drawnui_screenshot": ("trainer.max_steps=300", "trainer.validate_every=100"),
+    "drawnui_wireframe": ("trainer.max_steps=250", "trainer.validate_every=125"),
+    "drawnui_screenshot": ("trainer.max_steps=200", "trainer.validate_every=100"),
 }
 SAMPLES = Path("data/samples")  # where preset=demo looks
 RUNS = Path("runs/demo")
