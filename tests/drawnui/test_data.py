@@ -113,13 +113,15 @@ def test_colours_are_augmented_where_a_page_has_them_and_bare_paper_stays_bare(r
 
 def test_without_jitter_and_cutout_no_pixel_changes(root):
     page = np.random.default_rng(0).integers(0, 256, (64, 96, 1), np.uint8)
-    _, changed = build_data(config(root, jitter=0.0, cutout=0.0)).train_dataset().augmentations
+    _, still = build_data(config(root, jitter=0.0, cutout=0.0)).train_dataset().augmentations
     _, usual = build_data(config(root)).train_dataset().augmentations
+    changes = 0
     for seed in range(10):
-        changed.set_random_seed(seed)
+        still.set_random_seed(seed)
         usual.set_random_seed(seed)
-        np.testing.assert_array_equal(changed(image=page)["image"], page)
-        assert not np.array_equal(usual(image=page)["image"], page)
+        np.testing.assert_array_equal(still(image=page)["image"], page)
+        changes += not np.array_equal(usual(image=page)["image"], page)
+    assert changes > 5  # each change has its probability
 
 
 def test_what_only_predicts_keeps_pages_at_the_size_they_are_shown_at(root):
