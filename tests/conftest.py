@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,11 @@ NEEDS = {
 
 
 def pytest_collection_modifyitems(items):
-    """Skip, with the reason, what this machine can't run."""
+    """Skip, with the reason, what this machine can't run; the files that take longest come first, so that none is left over."""
+    marks = defaultdict(set)
+    for item in items:
+        marks[item.path] |= {mark.name for mark in item.iter_markers()}
+    items.sort(key=lambda item: ("slurm" not in marks[item.path], "slow" not in marks[item.path]))
     for marker, (is_there, reason) in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and not is_there():
