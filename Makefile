@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A file's tests share what they prepare, so they stay in one process.
-PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist loadfile
+# A file's tests share what they prepare, so they stay in one process; tests/conftest.py says which files come first.
+PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # The stamp's name holds the Python and the folder it was installed for, so that another of either makes .venv anew.
 STAMP := $(VENV)/.installed-$(shell $(PYTHON) -c 'import os, sys, zlib; print("%d.%d.%d-%08x" % \

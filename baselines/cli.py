@@ -338,7 +338,7 @@ VERBS = {
         "baselines.training.predict:predict",
         _predict,
         "Decoded images and other prepared samples, some MB each, are kept in the temporary folder meanwhile;\n"
-        "where that is small, or in memory, let TMPDIR name another one.\n\n"
+        "where that is small, or in memory, let TMPDIR name another that exists.\n\n"
         "examples:\n"
         "  imageclef predict runs/… --data data --split test --out submission.json\n"
         "  TMPDIR=/path/to/scratch imageclef predict runs/… --data data --out submission.json",

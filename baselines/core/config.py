@@ -145,7 +145,7 @@ class Config:
         preset: Size of the run, a file of ``conf/preset``.
         seed: Seed of weights, order of the samples, augmentation and dropout.
         runs_dir: Folder of all runs.
-        overwrite: Whether to delete what the run folder holds and start again.
+        overwrite: Whether to delete what the run folder holds and start again; once in a job that a cluster starts again.
         init_from: Run folder or ``.safetensors`` file whose weights training starts from.
         pictures: How many pictures of predictions to draw.
         bootstrap: Resamplings of the intervals in ``scores.json``; 0 leaves them out.

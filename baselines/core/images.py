@@ -234,7 +234,7 @@ def map_parallel(
 
 @contextlib.contextmanager
 def show_progress(description: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show progress on standard error: a bar on a terminal, else a line every ``LINES_EVERY``; yield what counts one."""
+    """Show progress on standard error, a bar or a line every ``LINES_EVERY``; yield what counts one."""
     if draws_bars() and total:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -220,11 +220,11 @@ class Pages(Dataset[dict[str, Any]]):
     def _augment(
         self, page: Picture, boxes: NDArray[np.float64], labels: NDArray[np.int64], seed: int
     ) -> tuple[Picture, NDArray[np.float64], NDArray[np.int64]]:
-        geometric, photometric = self.augmentations
-        geometric.set_random_seed(seed)
-        photometric.set_random_seed(seed)
-        moved = geometric(image=np.array(page), bboxes=boxes, labels=labels)
-        page = photometric(image=moved["image"])["image"]
+        moves, looks = self.augmentations
+        moves.set_random_seed(seed)
+        looks.set_random_seed(seed)
+        moved = moves(image=np.array(page), bboxes=boxes, labels=labels)
+        page = looks(image=moved["image"])["image"]
         return page, np.asarray(moved["bboxes"], np.float64).reshape(-1, 4), np.asarray(moved["labels"], np.int64)
 
 
@@ -256,7 +256,7 @@ class DrawnuiData(BaselineDataModule):
         classes: Class names by campaign id, where a trained model says them; else those of the training data.
 
     Raises:
-        InvalidInput: If the data can't be read, or a size in the configuration doesn't fit the network.
+        InvalidInput: If the data can't be read, no training page has a box, or the scales are the wrong way round.
     """
 
     def __init__(self, config: Config, classes: Mapping[int, str] | None = None) -> None:
@@ -265,13 +265,19 @@ class DrawnuiData(BaselineDataModule):
         if config.data.scale[0] > config.data.scale[1]:
             raise invalid("CONFIG-VALUE", "data.scale has to be the least and then the largest scale", value=config.data.scale)
         self.pages = config.data
-        self.classes = dict(classes or self.split("train").truth_set.classes)
-        if not self.classes:
-            hint = 'every record names its boxes under "annotations"'
-            raise invalid("DATA-EMPTY", "no training page has a box", file=config.data.root, hint=hint)
-        self.class_index = {label: index for index, label in enumerate(sorted(self.classes))}
         self.predicts_only = classes is not None
+        self.classes = dict(classes or self._trained_classes())
+        self.class_index = {label: index for index, label in enumerate(sorted(self.classes))}
         self.data_hash = "" if self.predicts_only else self._hash()
+
+    def _trained_classes(self) -> Mapping[int, str]:
+        self.require_samples("train")
+        truth_set = self.split("train").truth_set
+        if not any(len(truth.labels) for truth in truth_set.truths.values()):
+            hint = 'every record names its boxes under "annotations"'
+            raise invalid("DATA-EMPTY", "no training page has a box", file=self.config.data.root, hint=hint)
+        classes: Mapping[int, str] = truth_set.classes
+        return classes
 
     def train_dataset(self) -> Pages:
         """Return the training pages."""
@@ -286,14 +292,13 @@ class DrawnuiData(BaselineDataModule):
         samples = self.split(split).samples
         side, mode = cached_side(self.pages), self.pages.input
         recipe = f"drawnui {RECIPE} side {side:g} {mode}"
+        if self.predicts_only:  # without the pixels that augmentation wants, reduced as they would be later
+            recipe += f" shown at {self.pages.page_side}"
 
         def load(path: Path) -> Picture:
             page = load_page(path, side, mode)
-            # Who only predicts has no use for the pixels that augmentation wants; reduced as they would be later.
             return resized(page, page_size(*read_header(path).size, self.pages.page_side)) if self.predicts_only else page
 
-        if self.predicts_only:
-            recipe += f" shown at {self.pages.page_side}"
         pictures = cached_pictures(cache_dir(self.config), self.sources(split), recipe, load)
         return Pages(samples, pictures, self.class_index, self.pages)
 

@@ -500,7 +500,7 @@ def _leave_out_held_out(parts: Mapping[str, tuple[dict[str, Truth], dict[str, Pa
         return
     (truths, files), (held_out, _) = parts["train"], parts["val"]
     for key in sorted(truths.keys() & held_out.keys()):
-        what, hint = "the image is in train and in validation", "it is left out of training, and stays in validation"
+        what, hint = "the image is in train and in validation", "keep it in one; training leaves it out"
         Report(findings, str(root), "DATA").warning("SPLIT-ID", what, id=key, hint=hint)
         del truths[key]
         files.pop(key, None)

@@ -424,7 +424,7 @@ def _take(batches: Iterator[Any], count: int) -> None:
 
 def _build(config: Config) -> tuple[BaselineDataModule, Any]:
     data, module = build(config)
-    data.require_samples("train", "val")  # the cache of both is filled
+    data.require_samples("train", "val")  # preparing fills the cache of both
     return data, module
 
 

@@ -189,10 +189,10 @@ class BaselineDataModule(LightningDataModule):
         Raises:
             InvalidInput: If one of the splits has none.
         """
+        hint = "" if self.predicts_only else "see data.val_share"
         for name in names:
             if not self.split(name).samples:
-                message, hint = f"the {name} split has no samples", "see data.val_share" if name in {"train", "val"} else ""
-                raise invalid("DATA-EMPTY", message, file=self.config.data.root, hint=hint)
+                raise invalid("DATA-EMPTY", f"the {name} split has no samples", file=self.config.data.root, hint=hint)
 
     def read_once(self, key: Hashable, read: Callable[[Findings], Any]) -> Any:
         """Return what ``read`` gave at the first call with this key; what it tolerated is then in :attr:`findings`.

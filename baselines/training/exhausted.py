@@ -15,6 +15,8 @@ from baselines.core.findings import InvalidInput, invalid
 # What PyTorch says, which has a class of its own only for what its allocator on a GPU lacks.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory")
 SHARED_MEMORY = "</torch_"  # a file in /dev/shm, by which a loader process hands over a batch
+DEAD_LOADER = ("killed by signal", "exited unexpectedly")  # which of them depends on who notices first; it had no exception
+NO_SPACE = "No space left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,11 @@ def explained(work: Path | str, remedies: Remedies, disk: Path | None = None) ->
 
 def _exhausted(error: Exception, work: Path | str, remedies: Remedies, disk: Path | str) -> InvalidInput | None:
     text, number = str(error), error.errno if isinstance(error, OSError) else None
-    # A loader that waits for a batch says only in the cause what became of its process.
-    if killed := [said for each in (error, error.__cause__) if "is killed by signal" in (said := str(each))]:
-        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=work, value=killed[0], hint=remedies.loaders)
-    if SHARED_MEMORY in text:
+    if "DataLoader worker" in text and any(said in text for said in DEAD_LOADER):
+        return invalid("RUN-NO-MEMORY", "a loader process was killed", file=work, value=text, hint=remedies.loaders)
+    if SHARED_MEMORY in text and (NO_SPACE in text or "Cannot allocate memory" in text):
         return invalid("RUN-NO-MEMORY", "shared memory is full", file=work, value=text, hint=remedies.loaders)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+    if number in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE in text:
         return invalid("RUN-NO-SPACE", "the disk is full", file=disk, value=text, hint=remedies.space)
     if "PytorchStreamWriter" in text:
         message = "a checkpoint could not be written; is the disk full?"

@@ -171,7 +171,7 @@ class BaselineModule(LightningModule):
 
     @override
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Account for a batch, unless it is there for this process to have as many as the others."""
+        """Account for a batch, unless it is there for this process to have as many as the others (``ValidationBatches``)."""
         assert self.trainer.val_dataloaders is not None
         if batch_idx < self.trainer.val_dataloaders.batch_sampler.counted:
             self.validate_batch(batch)

@@ -22,7 +22,7 @@ from baselines.training.module import BaselineModule
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 REMEDIES = Remedies(
-    space="prepared samples are kept here meanwhile: make room, or let TMPDIR name a folder on another disk",
+    space="prepared samples are kept here meanwhile: make room, or let TMPDIR name a folder that exists on another disk",
     memory="close other programs, lower --batch-size, or choose another --device",
     loaders="lower --batch-size: memory, or /dev/shm, ran out in a loader process",
 )
@@ -62,7 +62,7 @@ def predict(args: argparse.Namespace) -> int:
     _check_output(out, folders, Path(args.data), card)
     accelerator, devices = _device(getattr(args, "device", None) or "auto")
     runs = []
-    with tempfile.TemporaryDirectory(prefix="imageclef-predict-") as name:  # one, so that all models share prepared samples
+    with _temporary_folder() as name:  # one, so that all models share prepared samples
         for folder, (config, _) in zip(folders, cards, strict=True):
             batch_size = getattr(args, "batch_size", None)
             adapted = _for_prediction(config, Path(args.data), batch_size, accelerator, cache=Path(name))
@@ -113,6 +113,19 @@ def _check_output(out: Path, folders: list[Path], root: Path, card: TaskCard) ->
     for family in {Path(name).parts[0] for name in card.files}:
         if out.resolve().is_relative_to((root / family).resolve()):
             raise UsageError(f"--out {out} is among the campaign's files, in {root / family}: write it elsewhere")
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder for prepared samples.
+
+    Raises:
+        InvalidInput: If there is no place where it can be made.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="imageclef-predict-")
+    except OSError as error:
+        hint = "make room, or let TMPDIR name a folder that exists and can be written to"
+        raise invalid("RUN-NO-SPACE", "no temporary folder can be made", value=str(error), hint=hint) from error
 
 
 def _predict_one(

@@ -460,7 +460,7 @@ class TestSplits:
         for name in ("train", "val", "all"):
             splits[name], findings = split_of(root, SCREENSHOT, name)
             assert said(findings) == [("DATA-SPLIT-ID", "warning", "s0.jpg")]
-            assert "left out of training" in next(iter(findings)).hint
+            assert "training leaves it out" in next(iter(findings)).hint
         assert ids_of(splits["train"]) == list(splits["train"].truth_set.truths) == ["s1.jpg", "s2.jpg", "s3.jpg"]
         assert ids_of(splits["val"]) == ["s0.jpg", "v0.jpg"]
         assert ids_of(splits["all"]) == ["s0.jpg", "s1.jpg", "s2.jpg", "s3.jpg", "v0.jpg"]

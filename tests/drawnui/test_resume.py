@@ -50,12 +50,12 @@ def test_a_training_that_is_cut_off_ends_as_one_that_is_not_and_a_repeated_one_t
             raise PowerCut
         return losses(self, batch)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(DetectorModule, "losses", cut_off_at_the_sixth_step)
-        with pytest.raises(PowerCut):
-            loop.run(settings, folders[2])
+    monkeypatch.setattr(DetectorModule, "losses", cut_off_at_the_sixth_step)
+    with pytest.raises(PowerCut):
+        loop.run(settings, folders[2])
     assert not (folders[2] / "submission.json").exists()
     loop.run(settings, folders[2])
+    assert calls == 6 + 4  # from the checkpoint of the third step
     whole, again, cut = map(left_by, folders)
     assert b'"score"' in whole["run"]  # something was found to compare
     assert again == whole

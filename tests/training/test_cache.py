@@ -110,6 +110,7 @@ def test_a_thread_leaves_what_another_one_fills(files, tmp_path):
     filler.start()
     try:
         while not partial_folders(root):
+            assert filler.is_alive()
             time.sleep(0.01)
         cached_pictures(root, files, "plain", decode_rgb)
         assert len(partial_folders(root)) == 1

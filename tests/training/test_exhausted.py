@@ -40,7 +40,13 @@ def told(error):
         (MemoryError(), "RUN-NO-MEMORY", REMEDIES.memory),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "RUN-NO-MEMORY", REMEDIES.memory),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "RUN-NO-MEMORY", REMEDIES.loaders),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "RUN-NO-MEMORY", REMEDIES.loaders),
         (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), "RUN-NO-MEMORY", REMEDIES.loaders),
+        (
+            RuntimeError("unable to mmap from </torch_7>: Cannot allocate memory (12)"),
+            "RUN-NO-MEMORY",
+            REMEDIES.loaders,
+        ),
         (RuntimeError("[gloo/transport/tcp/pair.cc:545] Read error"), "RUN-LOST-PROCESS", REMEDIES.process),
     ],
     ids=str,
@@ -60,7 +66,7 @@ class Deadly(torch.utils.data.Dataset):
 
 
 def test_a_loader_process_that_is_killed_while_its_batch_is_waited_for():
-    with pytest.raises(InvalidInput, match="is killed by signal") as caught, explained(PLACE, REMEDIES):
+    with pytest.raises(InvalidInput, match="a loader process was killed") as caught, explained(PLACE, REMEDIES):
         next(iter(DataLoader(Deadly(), num_workers=1)))
     assert [(found.code, found.hint) for found in caught.value.findings] == [("RUN-NO-MEMORY", REMEDIES.loaders)]
 

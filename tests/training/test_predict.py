@@ -67,6 +67,14 @@ def test_a_full_disk_of_the_run_file_is_told_from_that_of_the_samples(command, t
     assert "--out" in line
 
 
+def test_no_place_for_prepared_samples_is_told(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert command[0]() == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "RUN-NO" in line]
+    assert "RUN-NO-SPACE no temporary folder can be made" in line
+    assert "TMPDIR" in line
+
+
 def test_help_says_where_prepared_samples_are_kept(capsys):
     with pytest.raises(SystemExit):
         main(["predict", "--help"])
