@@ -152,9 +152,10 @@ def photometric(config: DataConfig) -> A.Compose:
     jitter = config.jitter
     # Half to one and a half times the saturation, in half of the pages, as the team that won 2021 did (spec page, section 5).
     saturation = A.ColorJitter((1, 1), (1, 1), (1 - 0.5 * jitter, 1 + 0.5 * jitter), (0, 0), p=0.5)
+    colour = [saturation] if config.input == "rgb" else []
     return A.Compose(
         [
-            *([saturation] if config.input == "rgb" else []),
+            *colour,
             A.RandomGamma((100 - 40 * jitter, 100 + 60 * jitter), p=0.8),
             A.RandomBrightnessContrast(0.3 * jitter, 0.3 * jitter, p=0.8),
             A.GaussianBlur((3, 5), p=0.3 * jitter),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import albumentations as A
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from baselines.core.findings import InvalidInput
 from baselines.drawnui.data import build_data, collate, crop_size, ink, page_size
 from baselines.drawnui.samples import generate
 from baselines.drawnui.task import DataConfig, ModelConfig
+from baselines.training.augment import A
 from baselines.training.data import Draw
 
 
