@@ -27,6 +27,7 @@ from baselines.training import sweep
 from baselines.training.compose import composition_errors_explained, quoted, register_schemas, to_config
 
 LAUNCHER = "hydra/launcher="
+FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")
 LOCAL_CONF = Path("conf_local")  # of the user's own options, such as a cluster's partition and account; git ignores it
 
 
@@ -38,10 +39,10 @@ def train(argv: list[str]) -> int:
 
     Raises:
         InvalidInput: If the configuration can't be composed or used, or a run failed for a reason outside of this project.
-        UsageError: If the task has no baseline yet.
+        UsageError: If the task has no baseline yet, or an argument can't mean what it says.
         KeyboardInterrupt: If the user stopped it.
     """
-    _refuse_names(argv)
+    _refuse_misleading(argv)
     register_schemas()
     single.reset()
     sweep.outcome.reset()
@@ -56,8 +57,8 @@ def train(argv: list[str]) -> int:
     return sweep.report() if sweep.outcome.jobs else single.report()
 
 
-def _refuse_names(argv: Sequence[str]) -> None:
-    """Raise :class:`UsageError` for the name of a task or an experiment alone, or several, and say what was meant."""
+def _refuse_misleading(argv: Sequence[str]) -> None:
+    """Raise :class:`UsageError`, saying what was meant, for a name alone, several experiments, or a folder of Hydra's own."""
     experiments = {card.id: card.experiment for card in all_tasks().values() if card.has("model")}
     experiments |= {path.stem: path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
     for before, argument in zip(("", *argv), argv, strict=False):
@@ -66,6 +67,8 @@ def _refuse_names(argv: Sequence[str]) -> None:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
         if argument.lstrip("+").startswith("experiment=") and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")
+        if argument.lstrip("+").startswith(FOLDERS):  # else the same command would not find its run again
+            raise UsageError(f"{argument}: a run's folder is named after its overrides; give runs_dir=FOLDER, where it is made")
 
 
 def _refuse_unknown_flags(arguments: Sequence[str]) -> None:

@@ -112,6 +112,13 @@ def test_a_sweep_has_one_experiment():
         train(["-m", "experiment=coral,vqa", "preset=debug"])
 
 
+@pytest.mark.parametrize("key", ["hydra.run.dir", "++hydra.sweep.dir", "hydra.sweep.subdir"])
+def test_a_folder_that_only_hydra_would_use_is_wrong_usage(tmp_path, key):
+    with pytest.raises(UsageError, match="give runs_dir="):
+        train([EXPERIMENT, f"{key}={tmp_path / 'mine'}"])
+    assert not (tmp_path / "mine").exists()
+
+
 def test_the_folder_of_one_s_own_options_is_searched_first(tmp_path, monkeypatch, capsys):
     (tmp_path / "conf_local/trainer").mkdir(parents=True)
     (tmp_path / "conf_local/trainer/mine.yaml").write_text("accelerator: cpu\nthreads: 3\n")
