@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from baselines.core.findings import Findings
-from baselines.core.paths import run_name
+from baselines.core.paths import SCORES, STATUS, TRUTH, file_for, run_name
 from baselines.core.report import show
 from baselines.core.tasks import TaskCard, all_tasks
 
@@ -65,12 +65,11 @@ def demonstrate(card: TaskCard) -> Row:
     """
     experiment = card.experiment
     overrides = ("preset=demo", f"runs_dir={RUNS}", *OVERRIDES.get(experiment, ()))
-    folder = (
-        RUNS / card.fitted_by / experiment / run_name(overrides)
-    )  # where several tasks share a fit, the first one trains it
+    # Where several tasks share a fit, the first one trains it.
+    folder = RUNS / card.fitted_by / experiment / run_name(overrides)
     imageclef("sample", card.id, "--out", str(SAMPLES))
     imageclef("train", f"experiment={experiment}", *overrides)
-    scores = json.loads((folder / file_of("scores.json", card)).read_text(encoding="utf-8"))
+    scores = json.loads((folder / file_for(SCORES, card.id, card.fitted_by)).read_text(encoding="utf-8"))
     trivial = score_trivial(card, folder)
     metric = scores["primary"]
     return {
@@ -84,12 +83,6 @@ def demonstrate(card: TaskCard) -> Row:
     }
 
 
-def file_of(name: str, card: TaskCard) -> str:
-    """Return the name of a task's file in a run folder: with the task's id, if the run is another's that serves it."""
-    path = Path(name)
-    return name if card.fitted_by == card.id else f"{path.stem}-{card.id}{path.suffix}"
-
-
 def imageclef(*arguments: str, quiet: bool = False) -> None:
     """Run the real command in a process of its own; ``quiet`` drops what it prints but for errors."""
     subprocess.run([sys.executable, "-m", "baselines", *arguments], check=True, stdout=subprocess.DEVNULL if quiet else None)
@@ -98,7 +91,7 @@ def imageclef(*arguments: str, quiet: bool = False) -> None:
 def score_trivial(card: TaskCard, folder: Path) -> Row:
     """Score, against the truth in a run folder, the run that predicts what is most frequent in the training data."""
     records, findings = card.module("records"), Findings()
-    truth = folder / file_of("truth.json", card)
+    truth = folder / file_for(TRUTH, card.id, card.fitted_by)
     train = records.read_split(SAMPLES, card.id, "train", findings).truth_set
     held_out = records.read_truth(truth, card.id, findings)
     findings.raise_errors()
@@ -106,7 +99,7 @@ def score_trivial(card: TaskCard, folder: Path) -> Row:
     run.parent.mkdir(exist_ok=True)
     predictions = card.module("score").trivial_predictions(train, held_out)
     card.module("runs").write_run(run, list(predictions.values()), held_out)
-    out = folder / file_of(TRIVIAL_SCORES, card)
+    out = folder / file_for(TRIVIAL_SCORES, card.id, card.fitted_by)
     imageclef("score", card.id, "--truth", str(truth), "--run", str(run), "--json", str(out), quiet=True)
     scores: Row = json.loads(out.read_text(encoding="utf-8"))
     return scores
@@ -114,7 +107,7 @@ def score_trivial(card: TaskCard, folder: Path) -> Row:
 
 def seconds(folder: Path) -> float:
     """Return how long a finished run took, from its data to its scores; of a resumed one, the part after the resume."""
-    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
     return (datetime.fromisoformat(status["updated"]) - datetime.fromisoformat(status["started"])).total_seconds()
 
 

@@ -12,6 +12,11 @@ from baselines.core.tasks import PACKAGE_ROOT
 
 MAX_NAME_LENGTH = 120  # file systems take 255 bytes; sweeps add to it
 DEFAULT_NAME = "default"  # of a run without overrides
+# The files of a run folder, beside the run file, which the task names.
+CONFIG, SPLIT, TRUTH, SCORES, PICTURES = "config.yaml", "split.json", "truth.json", "scores.json", "pictures"
+STATUS, LOG, METRICS = "status.json", "log.txt", "metrics.csv"
+LAST, BEST, MODEL, CARD = "last.ckpt", "best.ckpt", "model.safetensors", "card.json"
+RUN_FILES = (CONFIG, SPLIT, TRUTH, SCORES, STATUS, LOG, METRICS, LAST, BEST, MODEL, CARD)
 
 
 def conf_dir() -> Path:
@@ -51,6 +56,21 @@ def _names_a_run(override: str) -> bool:
 def run_folder(config: Config, overrides: Iterable[str]) -> Path:
     """Return the folder of a run, named by its overrides."""
     return Path(config.runs_dir) / config.task / config.experiment / run_name(overrides)
+
+
+def file_for(name: str, task: str, trained: str) -> str:
+    """Return the name of a run folder's file for a task that its fit serves: with the task's id, if another task trained it.
+
+    Args:
+        name: Of the file for the task that trained it, such as ``SCORES``.
+        task: Id of the task in question.
+        trained: Id of the task that trained the run.
+
+    >>> file_for("scores.json", "coral-annotation", trained="coral-parsing"), file_for("scores.json", "vqa", trained="vqa")
+    ('scores-coral-annotation.json', 'scores.json')
+    """
+    path = Path(name)
+    return name if task == trained else f"{path.stem}-{task}{path.suffix}"
 
 
 def cache_dir(config: Config) -> Path:

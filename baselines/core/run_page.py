@@ -33,9 +33,10 @@ from baselines.core.page import (
     table,
     within_bytes,
 )
+from baselines.core.paths import CONFIG, LOG
 from baselines.core.report import format_interval, format_number
 from baselines.core.results import Scores
-from baselines.core.run_report import CONFIG, LOG, RunFolder, state_line
+from baselines.core.run_report import RunFolder, state_line
 from baselines.core.sweeps import number_of
 
 SHOWN = 6  # best samples, and worst

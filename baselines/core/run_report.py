@@ -21,11 +21,11 @@ from baselines.core.charts import Point
 from baselines.core.files import MAX_FILE_BYTES
 from baselines.core.findings import Findings, InvalidInput, UsageError, printable, show_id
 from baselines.core.outputs import check_outputs, write_atomic
+from baselines.core.paths import CARD, METRICS, PICTURES, SCORES, STATUS, TRUTH, file_for
 from baselines.core.results import Evaluation, Scores
 from baselines.core.scorer import read_run, read_truth
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
 
-METRICS, LOG, CONFIG, TRUTH, PICTURES = "metrics.csv", "log.txt", "config.yaml", "truth.json", "pictures"
 TAIL_BYTES, TAIL_LINES = 1 << 16, 60
 NAMED = 3  # best and worst samples that the terminal shows
 
@@ -83,21 +83,21 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.status = sweeps.read_json(folder / sweeps.STATUS)
+        self.status = sweeps.read_json(folder / STATUS)
         self.problems: list[str] = []  # what could not be read, a line each
 
     @cached_property
     def card(self) -> dict[str, Any]:
         """``card.json``; empty where the run has none yet."""
-        return self._json(sweeps.CARD)
+        return self._json(CARD)
 
     @cached_property
     def scores(self) -> list[Scores]:
         """The scores: those of the run's own task first, then those of others that its fit serves."""
-        own = self._scores(self.folder / sweeps.SCORES)
+        own = self._scores(self.folder / SCORES)
         if own is None:
             return []
-        others = (self._scores(self.folder / f"scores-{card.id}.json") for card in tasks_fitted_by(own.task)[1:])
+        others = (self._scores(self.folder / file_for(SCORES, card.id, own.task)) for card in tasks_fitted_by(own.task)[1:])
         return [own, *(each for each in others if each is not None)]
 
     @cached_property
@@ -211,9 +211,9 @@ def report_folder(args: argparse.Namespace) -> int:
         UsageError: If the page would replace a file of the runs.
     """
     if args.html:
-        files = [("a run's file", path) for status in args.folder.rglob(sweeps.STATUS) for path in status.parent.iterdir()]
+        files = [("a run's file", path) for status in args.folder.rglob(STATUS) for path in status.parent.iterdir()]
         check_outputs(files, [("--html", args.html)])
-    if (args.folder / sweeps.STATUS).exists():
+    if (args.folder / STATUS).exists():
         run = RunFolder(args.folder)
         if args.html:
             from baselines.core.run_page import run_page

@@ -22,12 +22,12 @@ from baselines.core.config import NEUTRAL_KEYS, flatten
 from baselines.core.files import MAX_FILE_BYTES
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid
 from baselines.core.outputs import check_outputs, refuse_within, write_atomic
+from baselines.core.paths import CARD, SCORES, STATUS
 from baselines.core.results import Scores
 from baselines.core.tasks import get_task
 
 # What the runs of one configuration may differ in: the seed, and what is only shown.
 FREE_KEYS = frozenset({"seed", "pictures", "bootstrap", "trainer.log_every"})
-STATUS, CARD, SCORES = "status.json", "card.json", "scores.json"
 MAX_NUMBER = 1e18  # of seconds, bytes or devices
 
 

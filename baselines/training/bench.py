@@ -35,7 +35,7 @@ from baselines.core.bench import provenance
 from baselines.core.config import Config
 from baselines.core.findings import Findings, InvalidInput, UsageError
 from baselines.core.outputs import check_outputs, write_json_atomic
-from baselines.core.paths import cache_dir
+from baselines.core.paths import STATUS, cache_dir
 from baselines.core.report import show
 from baselines.core.tasks import all_tasks, get_task
 from baselines.training.arrays import ArrayCache, cached_arrays, measured, original_arrays
@@ -155,7 +155,7 @@ def measure_step(config: Config, plan: Plan | None = None) -> dict[str, Any]:
     duel = Duel(dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, max_steps=steps + EXTRA_STEPS)), plan)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        journal = Journal(folder, config, Status(folder / "status.json", steps, writes=False))
+        journal = Journal(folder, config, Status(folder / STATUS, steps, writes=False))
         trainer = make_trainer(config, folder, [journal, duel])
         trainer.limit_val_batches = 0
         trainer.fit(module, datamodule=data)

@@ -28,11 +28,10 @@ from typing_extensions import override
 from baselines.core.config import Config
 from baselines.core.findings import invalid
 from baselines.core.outputs import write_atomic, write_json_atomic
+from baselines.core.paths import LOG, METRICS
 from baselines.core.report import draws_bars
 from baselines.training.module import BaselineModule
 
-METRICS = "metrics.csv"
-LOG = "log.txt"
 METRICS_HEADER = ["step", "part", "name", "value"]
 FLUSH_SECONDS = 10.0
 LAUNCH = "IMAGECLEF_LAUNCH"  # environment variable of a run on Ray: the id of the command that launched it

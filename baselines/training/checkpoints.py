@@ -29,11 +29,11 @@ from baselines import __version__
 from baselines.core.config import Config, parse_config, to_plain
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, invalid
 from baselines.core.outputs import write_atomically, write_json_atomic
+from baselines.core.paths import BEST, CARD, LAST, MODEL
 from baselines.core.tasks import PACKAGE_ROOT, get_task
 from baselines.training.devices import device_name, precision_of
 from baselines.training.module import BaselineModule
 
-LAST, BEST, MODEL, CARD = "last.ckpt", "best.ckpt", "model.safetensors", "card.json"
 CARD_PACKAGES = ("numpy", "torch", "torchvision", "pytorch-lightning", "timm", "transformers", "albumentations", "monai")
 MAX_LISTED = 20  # weights listed by name in a message
 MAX_CARD_BYTES = 10_000_000

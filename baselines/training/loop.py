@@ -33,6 +33,7 @@ from rich.console import Console
 from baselines.core.config import NEUTRAL_KEYS, Config, defaults, flatten, to_plain
 from baselines.core.findings import Finding, Findings, InvalidInput, Severity, UsageError, invalid, shorten
 from baselines.core.outputs import write_atomic, write_json_atomic
+from baselines.core.paths import BEST, CONFIG, LAST, PICTURES, SCORES, SPLIT, STATUS, TRUTH, file_for
 from baselines.core.results import Scores
 from baselines.core.scorer import score_files
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
@@ -45,8 +46,7 @@ from baselines.training.exhausted import Remedies, explained
 from baselines.training.module import BaselineModule
 from baselines.training.trackers import make_tracker
 
-CONFIG, STATUS, SPLIT, TRUTH, SCORES = "config.yaml", "status.json", "split.json", "truth.json", "scores.json"
-PICTURES, SHARDS, LOCK = "pictures", "shards", ".lock"
+SHARDS, LOCK = "shards", ".lock"  # of a run folder, too, but of no use to anybody else
 RESUME = "the same command goes on from here"
 REMEDIES = Remedies(
     space=f"make room; {RESUME}",
@@ -117,7 +117,7 @@ def run(config: Config, folder: Path, watchers: Sequence[Callback] = (), *, keep
             if first:
                 write_atomic(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(to_plain(config))))
             status.update()
-            last = None if anew or not (folder / checkpoints.LAST).exists() else folder / checkpoints.LAST
+            last = None if anew or not (folder / LAST).exists() else folder / LAST
             scores = _carry_out(config, folder, last, status, watchers)
             status.update(state="finished", phase="finished", step=config.trainer.max_steps)
     return RunResult(folder, skipped=False, scores=scores)
@@ -133,8 +133,8 @@ def _carry_out(config: Config, folder: Path, last: Path | None, status: Status, 
         write_split(folder, config, data)
         tell_findings(data)
     fit(config, folder, data, module, last, status, watchers)
-    best = checkpoints.read_checkpoint(folder / checkpoints.BEST)
-    restore_inference(module, best["state_dict"], folder / checkpoints.BEST)
+    best = checkpoints.read_checkpoint(folder / BEST)
+    restore_inference(module, best["state_dict"], folder / BEST)
     trainer = make_trainer(config, folder, [RunWriter(folder / SHARDS)])
     if first:
         status.update(phase="calibrate")
@@ -295,7 +295,7 @@ def write_split(folder: Path, config: Config, data: BaselineDataModule) -> None:
     data.require_samples("train", "val")
     write_json_atomic(folder / SPLIT, _identity(data))
     for card in tasks_fitted_by(config.task):
-        card.module("records").write_truth(folder / name_for(TRUTH, card, config), _held_out(data, card))
+        card.module("records").write_truth(folder / file_for(TRUTH, card.id, config.task), _held_out(data, card))
 
 
 def _identity(data: BaselineDataModule) -> dict[str, Any]:
@@ -309,11 +309,6 @@ def _held_out(data: BaselineDataModule, card: TaskCard) -> Any:
     return data.split("val").truth_set if card.id == data.config.task else data.truths_of(card.id, "val")
 
 
-def name_for(name: str, card: TaskCard, config: Config) -> str:
-    """Return the name of a file in a run folder for a task that the fit serves: with its id, if it isn't the run's own task."""
-    return name if card.id == config.task else f"{Path(name).stem}-{card.id}{Path(name).suffix}"
-
-
 def tell_findings(data: BaselineDataModule) -> None:
     """Print what the reader tolerated, a line a code: a data set that has lost half of its images must not train silently."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -323,9 +318,9 @@ def tell_findings(data: BaselineDataModule) -> None:
 
 def score(config: Config, folder: Path, card: TaskCard) -> Scores:
     """Score a task's run file of a folder as ``imageclef score`` does, and write ``scores.json``, or that of the other task."""
-    truth, run_file = folder / name_for(TRUTH, card, config), folder / card.run_file
+    truth, run_file = folder / file_for(TRUTH, card.id, config.task), folder / card.run_file
     scores = score_files(card.id, truth, run_file, bootstrap=config.bootstrap, seed=config.seed)
-    write_atomic(folder / name_for(SCORES, card, config), scores.to_json())
+    write_atomic(folder / file_for(SCORES, card.id, config.task), scores.to_json())
     return scores
 
 

@@ -67,7 +67,8 @@ def _refuse_misleading(argv: Sequence[str]) -> None:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
         if argument.lstrip("+").startswith("experiment=") and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")
-        if argument.lstrip("+").startswith(FOLDERS):  # else the same command would not find its run again
+        # Else the same command would not find its run again. (Lightning repeats Hydra's folder to the processes it starts.)
+        if argument.lstrip("+").startswith(FOLDERS) and "LOCAL_RANK" not in os.environ:
             raise UsageError(f"{argument}: a run's folder is named after its overrides; give runs_dir=FOLDER, where it is made")
 
 

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from baselines.core.config import Config
 from baselines.core.findings import UsageError, invalid
 from baselines.core.outputs import check_outputs
+from baselines.core.paths import RUN_FILES, SCORES, TRUTH, file_for
 from baselines.core.tasks import TaskCard, get_task, tasks_fitted_by
-from baselines.training import checkpoints, loop
-from baselines.training.callbacks import METRICS, RunWriter
+from baselines.training import checkpoints
+from baselines.training.callbacks import RunWriter
 from baselines.training.data import BaselineDataModule
 from baselines.training.exhausted import Remedies, explained
 from baselines.training.loop import make_trainer, predict_split, restore_inference, tell_findings
@@ -107,8 +108,9 @@ def _check_output(out: Path, folders: list[Path], root: Path, card: TaskCard) ->
     """
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder: name a file in it, such as {out / card.run_file}")
-    of_runs = (loop.CONFIG, loop.STATUS, loop.SPLIT, loop.TRUTH, loop.SCORES, METRICS, card.run_file)
-    kept = (checkpoints.MODEL, checkpoints.CARD, checkpoints.LAST, checkpoints.BEST, *of_runs)
+    served = tasks_fitted_by(card.fitted_by)
+    by_task = [file_for(name, each.id, card.fitted_by) for name in (TRUTH, SCORES) for each in served]
+    kept = (*RUN_FILES, *by_task, *(each.run_file for each in served))
     check_outputs(((str(folder / name), folder / name) for folder in folders for name in kept), [("--out", out)])
     for family in {Path(name).parts[0] for name in card.files}:
         if out.resolve().is_relative_to((root / family).resolve()):

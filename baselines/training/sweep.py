@@ -18,7 +18,7 @@ from rich.console import Console
 
 from baselines.core.config import Config
 from baselines.core.findings import Finding, Findings, InvalidInput, UsageError, invalid
-from baselines.core.paths import run_folder, run_name
+from baselines.core.paths import LOG, SCORES, STATUS, run_folder, run_name
 from baselines.core.report import cells_table, format_interval, make_console, show
 from baselines.core.results import Scores
 from baselines.training.compose import COMMAND_LINE, composition_errors_explained, register_schemas, to_config, whole_to_config
@@ -169,7 +169,6 @@ def carry_out(composed: DictConfig) -> None:
 def state_of(folder: Path) -> str:
     """Return the state of a run: ``finished``, ``failed``, ``interrupted``, ``cut off``, or ``not started``."""
     from baselines.training.callbacks import Status
-    from baselines.training.loop import SCORES, STATUS
 
     state = str(Status.read(folder / STATUS).get("state") or "not started")
     if state == "finished":
@@ -183,8 +182,7 @@ def report() -> int:
     Returns:
         The exit code: 3 if one failed of a bug, 1 if one is not finished for another reason, else 0.
     """
-    from baselines.training.callbacks import LOG, Status
-    from baselines.training.loop import STATUS
+    from baselines.training.callbacks import Status
 
     states = [state_of(job.folder) for job in outcome.jobs]
     rows = [
@@ -208,8 +206,6 @@ def report() -> int:
 
 
 def _score(job: Job) -> str:
-    from baselines.training.loop import SCORES
-
     scores = Scores.from_json((job.folder / SCORES).read_text(encoding="utf-8"), str(job.folder / SCORES))
     number = "undefined" if scores.score is None else f"{scores.score:.4f}"
     return f"{scores.primary} {number} {format_interval(scores.intervals.get(scores.primary))}".strip()

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from baselines.core.findings import InvalidInput
-from baselines.training.checkpoints import BEST, CARD, MODEL, load_weights, read_card, read_checkpoint, read_weights
+from baselines.core.paths import BEST, CARD, MODEL
+from baselines.training.checkpoints import load_weights, read_card, read_checkpoint, read_weights
 
 
 def code(caught):

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from baselines.core.findings import InvalidInput, UsageError
-from baselines.training import checkpoints, loop
+from baselines.core.paths import CONFIG, LAST, MODEL
+from baselines.training import loop
 from baselines.training.callbacks import LAUNCH
 from baselines.training.module import BaselineModule
 from baselines.training.predict import predict
@@ -244,7 +245,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(toy_config, tmp_path, monkeypatc
 def test_a_damaged_last_checkpoint(toy_config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / checkpoints.LAST).write_bytes(b"garbage")
+    (folder / LAST).write_bytes(b"garbage")
     with pytest.raises(InvalidInput) as caught:
         loop.run(toy_config(), folder)
     assert finding(caught).code in ("CKPT-DAMAGED", "CKPT-UNSAFE")
@@ -253,7 +254,7 @@ def test_a_damaged_last_checkpoint(toy_config, tmp_path):
 def test_a_config_that_is_no_yaml(toy_config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / loop.CONFIG).write_text("a: [")
+    (folder / CONFIG).write_text("a: [")
     with pytest.raises(InvalidInput) as caught:
         loop.run(toy_config(), folder)
     assert finding(caught).code == "RUN-CONFIG"
@@ -296,7 +297,7 @@ def test_what_is_refused_before_the_first_step_leaves_nothing_where_somebody_rea
 
 def test_init_from_a_run_and_from_other_classes(finished, toy_config, tmp_path, capsys):
     _, folder = finished
-    weights = load_file(folder / checkpoints.MODEL)
+    weights = load_file(folder / MODEL)
     _, module = loop.build(toy_config())
     loop._initialise(module, folder)
     for name, tensor in module.network.state_dict().items():
@@ -318,7 +319,7 @@ def test_a_training_goes_on_without_what_it_started_from(finished, toy_config, t
     cut_off(config, tmp_path / "cut off", monkeypatch)
     shutil.rmtree(source)
     loop.run(config, tmp_path / "cut off")
-    for name in ("run.csv", checkpoints.MODEL):
+    for name in ("run.csv", MODEL):
         assert (tmp_path / "cut off" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     with pytest.raises(InvalidInput, match="WEIGHTS-MISSING"):
         loop.run(config, tmp_path / "new")
@@ -327,7 +328,7 @@ def test_a_training_goes_on_without_what_it_started_from(finished, toy_config, t
 def test_weights_are_kept_that_a_fit_without_steps_is_initialised_with(finished, toy_config, tmp_path):
     _, source = finished
     loop.run(toy_config(trainer__max_steps=0, init_from=str(source)), tmp_path / "kept")
-    weights, expected = (load_file(folder / checkpoints.MODEL) for folder in (tmp_path / "kept", source))
+    weights, expected = (load_file(folder / MODEL) for folder in (tmp_path / "kept", source))
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
@@ -389,6 +390,7 @@ def test_predict_called_wrongly(finished, points, tmp_path, wrong):
         ("", "is a folder: name a file in it"),
         ("run/model.safetensors", "would overwrite"),
         ("run/best.ckpt", "would overwrite"),
+        ("run/log.txt", "would overwrite"),
         ("run/run.csv", "would overwrite"),
         ("link", "would overwrite"),
         ("data/points.csv", "among the campaign's files"),
