@@ -174,7 +174,9 @@ class JsonRecord:
     def _fault(self, token: re.Match[str], rule: dict[Prefix, str], message: str, hint: str) -> _Fault:
         value = printable(token[0])
         self._told.add(token.start())
-        return _Fault(rule, message, self._line_at(token.start()), value[:40] + "…" if len(value) > 40 else value, hint)
+        value = value[:40] + "…" if len(value) > 40 else value
+        # A file often is one line, and the record may not be one that has a name.
+        return _Fault(rule, message, self._line_at(token.start()), value, hint, id=f"record {self.number + 1}")
 
     def _start_of(self, keys: tuple[str | int, ...]) -> int:
         start = 0

@@ -175,6 +175,7 @@ class TestJson:
         content = '[{"a": {"a": 1}, "b": {"a": "a"},\n"\\u0061": 2},\n{"c": [{"x": 1,\n"x": 2}, {"x": 3}]}]'
         records, findings = json_records(path, content, prefix)
         assert seen(findings) == [(code, 2), (code, 4)]
+        assert [finding.id for finding in findings] == ["record 1", "record 2"]
         assert [record.value for record in records] == json.loads(content)
         assert records[0].line_of("a") == 2
 
