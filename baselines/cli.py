@@ -152,15 +152,15 @@ def _score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aicrowd", type=output, metavar="FILE", help="write AIcrowd's score and score_secondary")
 
 
-def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define what runs are scored against, and how the intervals are made."""
+def _scoring_arguments(parser: argparse.ArgumentParser, for_many: str = "") -> None:
+    """Define what runs are scored against, and how the intervals are made; ``for_many`` says what many runs make of that."""
     parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="the ground truth as distributed")
     parser.add_argument("--ids", type=Path, metavar="FILE", help="score these ids of the truth alone, one a line")
     parser.add_argument(
         "--bootstrap",
         type=resamples,
         metavar="N",
-        help=f"resamples for the intervals (default: 1000, aware 2000; at least {LEAST_RESAMPLES}; 0: no intervals)",
+        help=f"resamples for the intervals (default: 1000, aware 2000{for_many}; at least {LEAST_RESAMPLES}; 0: no intervals)",
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the bootstrap (default: %(default)s)")
 
@@ -168,7 +168,7 @@ def _scoring_arguments(parser: argparse.ArgumentParser) -> None:
 def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the run files")
-    _scoring_arguments(parser)
+    _scoring_arguments(parser, ", more for over 13 runs, whose tests need them")
     _table_arguments(parser)
     _run_options(parser, "--run-format")
 

@@ -11,6 +11,7 @@ import platform
 import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,10 +172,16 @@ def compare(args: argparse.Namespace) -> int:
 
     Raises:
         InvalidInput: If the truth has errors, or the table can't be written where it should.
-        UsageError: If a file to write is one of the files to read, or the task lacks an option.
+        UsageError: If a file to write is one of the files to read, the task lacks an option, or there are too few resamples.
     """
     check_outputs([*_inputs(args), *((f"the run {path}", path) for path in args.runs)], [("--out", args.out)])
     settings = _settings(args)
+    least = leaderboard.least_resamples(len(args.runs))
+    if args.bootstrap is None:  # twice, so that a run that is ahead on nearly all resamples can be told, too
+        settings = replace(settings, bootstrap=max(settings.bootstrap, 2 * least))
+    elif 0 < args.bootstrap < least:
+        what = f"--bootstrap {args.bootstrap} can't tell {len(args.runs)} runs apart, however different they are"
+        raise UsageError(f"{what}: give at least {least}, or 0 for no tests and no intervals")
     rows = leaderboard.compare_runs(scorer.Scorer(args.task, args.truth, args.ids, settings), args.runs)
     for row in rows:
         if row.findings:

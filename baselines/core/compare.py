@@ -7,6 +7,7 @@ p-values are adjusted for their number by Holm's method. Runs with an undefined 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,17 @@ from baselines.core.scorer import Scored, Scorer
 from baselines.core.statistics import CONFIDENCE, holm, paired_p_value
 
 LEVEL = 1 - CONFIDENCE  # p-values from here on say that a run can't be told from the best
+
+
+def least_resamples(runs: int) -> int:
+    """Return of how many resamples tests are made that can tell the clearest of differences, when so many runs are compared.
+
+    No p-value of ``R`` resamples is below ``2 / (R + 1)``, and Holm's method multiplies it by the number of tests.
+
+    >>> least_resamples(2), least_resamples(31)
+    (40, 1200)
+    """
+    return math.ceil(2 * max(1, runs - 1) / LEVEL - 1e-6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ def test_p_values_are_adjusted_for_the_number_of_runs(truth, runs, tmp_path):
     assert together["poor"] == pytest.approx(4 * alone["poor"])
 
 
+def test_many_runs_get_enough_resamples_to_be_told_apart(truth, tmp_path, capsys):
+    runs = [found(tmp_path / f"{count}.json", count) for count in (40, *range(27))]
+    arguments = [str(each) for each in ("compare", TASK, "--truth", truth, *runs, "--format", "csv")]
+    assert main(arguments) == 0
+    verdicts = [line["verdict"] for line in csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert verdicts == ["best", *["worse than the best"] * 27]
+    assert main([*arguments, "--bootstrap", "1000"]) == 2
+    assert "give at least 1080" in capsys.readouterr().err
+
+
 def test_without_resamples_there_are_no_tests(truth, runs):
     rows = board(truth, runs, bootstrap=0)
     assert [row.p_value for row in rows] == [None] * 4
@@ -83,7 +93,7 @@ def test_without_resamples_there_are_no_tests(truth, runs):
 def test_invalid_runs_come_last_and_hide_nothing(truth, runs, tmp_path, capsys):
     broken, missing = tmp_path / "broken.json", tmp_path / "missing.json"
     broken.write_text("[{]")
-    arguments = ["compare", TASK, "--truth", truth, broken, *runs, missing, "--bootstrap", "100", "--format", "csv"]
+    arguments = ["compare", TASK, "--truth", truth, broken, *runs, missing, "--bootstrap", "200", "--format", "csv"]
     assert main([str(argument) for argument in arguments]) == 1
     output = capsys.readouterr()
     assert f"{broken}:1: RUN-JSON" in output.err
@@ -128,7 +138,7 @@ def test_a_table_names_each_run_with_interval_and_verdict(truth, runs, capsys):
 
 def test_json_holds_full_scores(truth, runs, tmp_path, capsys):
     out = tmp_path / "board.json"
-    arguments = ["compare", TASK, "--truth", truth, *runs, "--bootstrap", "100", "--format", "json", "--out", out]
+    arguments = ["compare", TASK, "--truth", truth, *runs, "--bootstrap", "200", "--format", "json", "--out", out]
     assert main([str(each) for each in arguments]) == 0
     assert capsys.readouterr().out == ""
     rows = json.loads(out.read_text())
