@@ -113,6 +113,8 @@ def results(args: argparse.Namespace) -> int:
         report.show(as_table(rows))
     else:
         sys.stdout.write(WRITERS[args.format](rows))
+    for folder, first in repeated(runs).items():
+        sys.stderr.write(f"{folder}: not counted, it has configuration and seed of {first}\n")
     unfinished = [run for run in runs if run.scores is None]
     sys.stderr.writelines(f"{run.folder}: {run.state}\n" for run in unfinished)
     return 1 if unfinished else 0
@@ -195,12 +197,29 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """Return a row for each configuration of the finished runs, by task, the best first."""
+    """Return a row for each configuration of the finished runs, by task, the best first; see :func:`repeated`."""
     by_task: dict[str, list[Run]] = defaultdict(list)
+    again = repeated(runs)
     for run in runs:
-        if run.scores is not None:
+        if run.scores is not None and run.folder not in again:
             by_task[run.scores.task].append(run)
     return [row for task, members in sorted(by_task.items()) for row in _rows_of_task(task, members)]
+
+
+def repeated(runs: Sequence[Run]) -> dict[Path, Path]:
+    """Return the folders of finished runs that have configuration and seed of one before, whose folder is the value.
+
+    Such a run, as with ``seed=0``, which is the default, says nothing of how scores vary with the seed.
+    """
+    first: dict[str, Path] = {}
+    found = {}
+    for run in runs:
+        if run.scores is not None:
+            decisive = sorted(run.config.keys() - NEUTRAL_KEYS - (FREE_KEYS - {"seed"}))
+            key = repr([(name, run.config[name]) for name in decisive])
+            if first.setdefault(key, run.folder) != run.folder:
+                found[run.folder] = first[key]
+    return found
 
 
 def varying_keys(runs: Sequence[Run]) -> list[str]:

@@ -69,6 +69,15 @@ def test_one_line_a_configuration_over_its_seeds(folder):
     assert second.interval == pytest.approx(expected)
 
 
+def test_a_seed_counts_once(folder, capsys):
+    write_run(folder / "again", 0.9, 1, optimizer={"lr": 0.1}, pictures=3)
+    rows = {row.name: row for row in sweeps.summarise(sweeps.read_runs(folder))}
+    assert sorted(rows["optimizer.lr=0.1"].scores) == [0.5, 0.6, 0.7]
+    sweeps.results(Namespace(folder=folder, format="csv", out=None))
+    told = f"{folder / 'again'}: not counted, it has configuration and seed of {folder / 'a1'}\n"
+    assert capsys.readouterr().err == told
+
+
 def test_hours_and_memory(folder):
     rows = {cells[1]: cells for cells in sweeps.cells(sweeps.summarise(sweeps.read_runs(folder)))}
     assert rows["optimizer.lr=0.1"][7:10] == ["1.50", "0.00", "1.0 GiB"]
