@@ -222,6 +222,10 @@ class Journal(ClosingCallback):
             self._file = MetricsFile(self.folder / METRICS, trainer.global_step)
             self._display = Display(self.config.trainer.progress, self.config.trainer.max_steps, trainer.global_step)
             self.status.update(phase="fit", step=trainer.global_step)
+            if trainer.global_step:
+                told = f"goes on after step {trainer.global_step}"
+                self._display.line(told)
+                self.status.note(told)
 
     @override
     def on_train_batch_end(
@@ -328,8 +332,13 @@ class Display:
         """Show a row of metrics."""
         if self._bar:
             self._bar.update(self._task, completed=step, description=numbers_text(numbers))
-        elif self.kind == "lines":
-            self._console.print(row_text(step, self.steps, numbers), markup=False)
+        else:
+            self.line(row_text(step, self.steps, numbers))
+
+    def line(self, text: str) -> None:
+        """Show a line, above the bar where there is one."""
+        if self.kind != "none":
+            self._console.print(text, markup=False)
 
     def close(self) -> None:
         """Take the bar down."""

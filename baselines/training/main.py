@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import hydra
@@ -27,7 +28,7 @@ from baselines.training import sweep
 from baselines.training.compose import composition_errors_explained, quoted, register_schemas, to_config
 
 LAUNCHER = "hydra/launcher="
-FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 LOCAL_CONF = Path("conf_local")  # of the user's own options, such as a cluster's partition and account; git ignores it
 
 
@@ -58,17 +59,20 @@ def train(argv: list[str]) -> int:
 
 
 def _refuse_misleading(argv: Sequence[str]) -> None:
-    """Raise :class:`UsageError`, saying what was meant, for a name alone, several experiments, or a folder of Hydra's own."""
+    """Raise :class:`UsageError`, saying what was meant, for a name alone, a slip, several experiments, or Hydra's folder."""
     experiments = {card.id: card.experiment for card in all_tasks().values() if card.has("model")}
     experiments |= {path.stem: path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
     for before, argument in zip(("", *argv), argv, strict=False):
         is_value = before.startswith("-") and before not in ("-m", "--multirun")  # as of --config-dir
         if argument in experiments and not is_value:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
-        if argument.lstrip("+").startswith("experiment=") and "," in argument:
+        key = argument.lstrip("+").partition("=")[0]
+        if key != "experiment" and get_close_matches(key, ["experiment"], cutoff=0.8):  # else its absence alone would be told
+            raise UsageError(f"{argument}: no such key; did you mean experiment=NAME?")
+        if key == "experiment" and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")
         # Else the same command would not find its run again. (Lightning repeats Hydra's folder to the processes it starts.)
-        if argument.lstrip("+").startswith(FOLDERS) and "LOCAL_RANK" not in os.environ:
+        if key in FOLDERS and "LOCAL_RANK" not in os.environ:
             raise UsageError(f"{argument}: a run's folder is named after its overrides; give runs_dir=FOLDER, where it is made")
 
 

@@ -228,8 +228,10 @@ def test_an_interrupt_is_told_and_resumed(toy_config, tmp_path, monkeypatch):
     finally:
         signal.signal(signal.SIGINT, handler)
     assert status(tmp_path / "run")["state"] == "interrupted"
+    assert "goes on after" not in (tmp_path / "run" / "log.txt").read_text()
     loop.run(config, tmp_path / "run")
     assert status(tmp_path / "run")["state"] == "finished"
+    assert "goes on after step" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(toy_config, tmp_path, monkeypatch):

@@ -98,6 +98,11 @@ def test_the_name_of_a_task_or_an_experiment_alone_is_wrong_usage(arguments, mea
         train(arguments)
 
 
+def test_a_slip_in_the_key_experiment_is_named():
+    with pytest.raises(UsageError, match=r"^experimnt=vqa: no such key; did you mean experiment=NAME\?$"):
+        train(["experimnt=vqa", "preset=debug"])
+
+
 def test_an_unknown_flag_is_wrong_usage_of_imageclef(capsys):
     with pytest.raises(SystemExit) as stop:
         train([EXPERIMENT, "--nope"])
