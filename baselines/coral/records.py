@@ -24,7 +24,7 @@ from baselines.coral.shapes import MAX_PAIRS, NO_SHAPES, Budget, Shapes, are_rep
 from baselines.coral.task import IMAGE_SIZE, SUBSTRATES
 from baselines.core.files import SNIFFED_LENGTH, Report, Tally, read_text, sniff_separator
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten, show_id
-from baselines.core.images import ImageHeader, read_header, report_rotation
+from baselines.core.images import ImageHeader, read_header, report_rotation, why_unreadable
 from baselines.core.outputs import write_atomic
 from baselines.core.runs import Code
 from baselines.core.sample_sets import is_sample
@@ -479,8 +479,7 @@ def _read_headers(archive: Archive, findings: Findings) -> dict[str, ImageHeader
         try:
             headers[key] = read_header(path)
         except OSError as error:
-            hint = "fetch the image again, or remove it"
-            report.error("FILE-UNREADABLE", str(error)[:80], id=path.stem, hint=hint)
+            report.error(*why_unreadable(path, error), id=path.stem, hint="fetch the image again, or remove it")
             continue
         report_rotation(headers[key], report, id=path.stem)
     if not any(is_sample(folder, archive.folder) for folder in {path.parent for path in archive.images.values()}):

@@ -28,6 +28,7 @@ from baselines.core.findings import (
     UsageError,
     invalid,
     nearest,
+    printable,
     show_id,
     worst_severity,
 )
@@ -121,7 +122,8 @@ def _example(finding: Finding, root: Path) -> str:
     file = finding.file.removeprefix(f"{root}/")
     place = ":".join(str(part) for part in (file, finding.line) if part not in ("", None))
     named = finding.id and not file.endswith(finding.id)
-    return "  ".join(part for part in (place, show_id(finding.id) if named else "", finding.value or finding.message) if part)
+    parts = (place, show_id(finding.id) if named else "", finding.value or finding.message)
+    return "  ".join(printable(part) for part in parts if part)
 
 
 def verdict(outcome: Outcome) -> str:
@@ -271,8 +273,7 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
             splits[name] = records.read_split(root, card.id, name, findings)
         except InvalidInput as error:
             found = list(error.findings)
-            is_missing = all(finding.code == "DATA-FILE-MISSING" for finding in found)
-            if is_missing:
+            if all(_is_unreleased(finding, root) for finding in found):
                 missing += found
             else:
                 findings.extend(found)
@@ -284,6 +285,12 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
     if settings.truth is not None:
         splits["test"] = _with_truth(card, splits.get("test"), settings.truth, collector)
     return splits
+
+
+def _is_unreleased(finding: Finding, root: Path) -> bool:
+    """Whether a finding says that a set is not there: where a reader names a folder in the root, that one lacks a part."""
+    file = Path(finding.file)
+    return finding.code == "DATA-FILE-MISSING" and (file == root or not file.is_dir())
 
 
 def _read_earlier(card: TaskCard, settings: Settings, checks: Checks) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Finding:
     objects: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        """Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.
+        r"""Format as ``FILE:LINE: CODE message (value seen; what to do)``, parts that are absent left out.
 
         What is no error says so behind the code.
 
@@ -64,10 +64,15 @@ class Finding:
         r.json:7: RUN-BOX a.jpg: not four numbers (saw [1, 2]; write [y, x, h, w])
         >>> print(Finding("RUN-BOM", Severity.INFO, "begins with a byte order mark", "r.json"))
         r.json: RUN-BOM info: begins with a byte order mark
+
+        A file name that would upset a terminal is escaped.
+
+        >>> print(Finding("DATA-JUNK", Severity.INFO, "is ignored", "\x1b[2J.jpg"))
+        \x1b[2J.jpg: DATA-JUNK info: is ignored
         """
-        place = ":".join(str(part) for part in (self.file, self.line) if part not in ("", None))
+        place = ":".join(str(part) for part in (printable(self.file), self.line) if part not in ("", None))
         severity = "" if self.severity is Severity.ERROR else f"{self.severity}: "
-        subject = f"{self.id}: " if self.id else ""
+        subject = f"{printable(self.id)}: " if self.id else ""
         details = "; ".join(part for part in (f"saw {self.value}" if self.value else "", self.hint) if part)
         return (
             f"{place + ': ' if place else ''}{self.code} {severity}{subject}{self.message}{f' ({details})' if details else ''}"

@@ -70,6 +70,15 @@ def read_header(path: Path) -> ImageHeader:
             raise OSError(f"not a readable image: {error}") from error
 
 
+def why_unreadable(path: Path, error: OSError) -> tuple[str, str]:
+    """Return the rule, a code without what it starts with, and the message of a finding that :func:`read_header` failed."""
+    if isinstance(error.__cause__, Image.DecompressionBombError):
+        return "IMAGE-HUGE", "the image has more pixels than is safe to read"
+    if path.is_file() and not path.stat().st_size:
+        return "FILE-EMPTY", "the file has 0 bytes"
+    return "FILE-UNREADABLE", str(error)[:80]
+
+
 def report_rotation(header: ImageHeader, report: Report, *, id: str, line: int | None = None) -> None:  # noqa: A002  as findings call it
     """Warn of an image whose EXIF data ask for a rotation: annotations are in the coordinates of the stored pixels."""
     if header.orientation != 1:

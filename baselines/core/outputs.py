@@ -77,7 +77,9 @@ def write_json_atomic(path: Path, value: Any) -> None:
     Raises:
         ValueError: If the value holds NaN or an infinity, which JSON doesn't have.
     """
-    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # What stands for a byte of a file name that is not UTF-8 can't be encoded, and its escape is one of JSON, too.
+    write_atomic(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def check_outputs(inputs: Iterable[tuple[str, Path | None]], outputs: Iterable[tuple[str, Path | None]]) -> None:

@@ -303,6 +303,7 @@ CHECKS = Checks(
         "DATA-ANNOTATION-ID": Code(
             _ERROR, "ids of a COCO file that don't count from 1, repeat, or have shifted against the images", "annotation 0"
         ),
+        "DATA-ID-PATH": Code(_ERROR, "an image's name that is no bare file name", "images/a.jpg"),
         "DATA-OUT-OF-IMAGE": Code(_WARNING, "a box leaves the image by more than a thousandth of a pixel", "x + w = 1.02"),
         "DATA-BOX-ZERO": Code(_ERROR, "a box without width or height", "[0.1, 0.1, 0, 0.2]"),
         "DATA-BOX-ABSOLUTE": Code(_ERROR, "boxes in pixels where shares are due", "[20, 30, 100, 40]"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from baselines.core.files import Report
 from baselines.core.findings import Findings, InvalidInput, Severity, UsageError, invalid, nearest, shorten
-from baselines.core.images import read_header, report_rotation
+from baselines.core.images import read_header, report_rotation, why_unreadable
 from baselines.core.metrics.detection import box_areas
 from baselines.core.outputs import write_atomic
 from baselines.core.tasks import get_task
@@ -228,8 +228,9 @@ def _true_image(entry: Entry, images: Mapping[str, Path], report: Report) -> tup
         try:
             header = read_header(path)
         except OSError as error:
-            hint = "the image is not used for training"
-            report.warning("FILE-UNREADABLE", str(error)[:80], line=entry.line, id=entry.id, hint=hint)
+            hint = "fetch the image again; until then it is not used for training"
+            rule, message = why_unreadable(path, error)
+            report.warning(rule, message, line=entry.line, id=entry.id, hint=hint)
         else:
             report_rotation(header, report, id=entry.id, line=entry.line)
             _compare_sizes(entry, header.size, report)
@@ -454,7 +455,7 @@ def _read_part(
     for name in part.images:
         images = images or _index_images(folder / name, findings)
     if not images:
-        raise _missing(root, task, f"no images in {folder / part.images[0]}")
+        raise _incomplete(folder, part.images)
     truths, files = _read_truths(truth, findings, images, classes)
     named = {path.name for path in files.values()}
     for name in sorted(images.keys() - named - truths.keys()):
@@ -476,7 +477,7 @@ def _read_test(root: Path, task: str, findings: Findings) -> Split:
         try:
             header = read_header(path)
         except OSError as error:
-            report.error("FILE-UNREADABLE", str(error)[:80], id=name, hint="fetch the image again: a run needs it")
+            report.error(*why_unreadable(path, error), id=name, hint="fetch the image again: a run needs it")
             continue
         report_rotation(header, report, id=name)
         samples.append(Sample(name, path, None))
@@ -524,7 +525,7 @@ def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> tuple[P
     """Return the folder of a set, and its truth file; of a test set the folder of its images.
 
     Raises:
-        InvalidInput: If it is nowhere.
+        InvalidInput: If it is nowhere; or if its folder is there and lacks it, which the finding names as its file then.
     """
     wanted = part.truth or part.images
     for folder in _places(root, part):
@@ -532,7 +533,14 @@ def _find_set(root: Path, task: str, part: _Part, findings: Findings) -> tuple[P
             if folder.parent.name in {folder.name, folder.parent.parent.name}:
                 Report(findings, str(folder), "DATA").info("NESTED", "the folder is nested in one of its own name")
             return folder, found
+    if begun := next((folder for folder in _places(root, part) if folder.is_dir()), None):
+        raise _incomplete(begun, wanted)
     raise _missing(root, task, f"no {' or '.join(f'{part.folder}/{name}' for name in wanted)} here")
+
+
+def _incomplete(folder: Path, wanted: Sequence[str]) -> InvalidInput:
+    what = f"no {' or '.join(wanted)} in this folder, or nothing in it"
+    return invalid("DATA-FILE-MISSING", what, file=folder, hint="copy the set again, whole")
 
 
 def _missing(root: Path, task: str, message: str) -> InvalidInput:

@@ -2,20 +2,27 @@
 
 import json
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from baselines.cli import main
 from baselines.core.check import check_data_set
 from baselines.core.checks import Settings
-from baselines.core.findings import Findings, Severity
+from baselines.core.findings import Findings, Severity, printable
 from baselines.core.tasks import get_task
 from baselines.drawnui import checks
 from baselines.drawnui.checks import CHECKS
 from baselines.drawnui.records import export_coco, read_split
 from baselines.drawnui.samples import generate
 
+HEADER = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+BOMB = b"".join(  # a PNG that says it has 20,000 × 20,000 pixels
+    (b"\x89PNG\r\n\x1a\n", struct.pack(">I", 13), HEADER, struct.pack(">I", zlib.crc32(HEADER)), bytes(4), b"IDAT", bytes(4))
+)
 TASK = "drawnui-wireframe"
 SET = "drawnui/wireframe_development_set"
 
@@ -130,6 +137,7 @@ PLANTED = {
     "DATA-IMAGE-SIZE": (lambda records, _: records[0].update(width=100), Severity.WARNING),
     "DATA-ID-DUPLICATE": (lambda records, _: records.append(records[0]), Severity.ERROR),
     "DATA-ID-NO-IMAGE": (lambda _, root: (root / SET / "images" / "0.jpg").unlink(), Severity.ERROR),
+    "DATA-ID-PATH": (lambda records, _: records[0].update(file="images/0.jpg"), Severity.ERROR),
     "DATA-ID-NO-LABEL": (lambda records, _: records.pop(), Severity.ERROR),
     "DATA-JUNK": (lambda _, root: (root / SET / "images" / ".DS_Store").touch(), Severity.INFO),
 }
@@ -137,6 +145,40 @@ PLANTED = {
 
 def check(root):
     return check_data_set(get_task(TASK), root, Settings()).findings
+
+
+@pytest.mark.parametrize("part", ["development_set.json", "images"])
+def test_a_set_that_lost_a_part_is_an_error_and_one_that_is_not_out_yet_is_none(root, part):
+    test_set = root / "drawnui" / "wireframe_test_set" / "test"
+    test_set.mkdir(parents=True)
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    Image.fromarray(noise).save(test_set / "t.jpg")
+    assert not check(root).error_count
+    (root / SET / part).rename(root / part)
+    (found,) = [finding for finding in check(root) if finding.severity is Severity.ERROR]
+    assert (found.code, found.file) == ("DATA-FILE-MISSING", str(root / SET))
+    shutil.rmtree(root / SET)
+    assert not check(root).error_count
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"", "DATA-FILE-EMPTY"), (BOMB, "DATA-IMAGE-HUGE"), (b"no image", "DATA-FILE-UNREADABLE")]
+)
+def test_an_image_that_can_t_be_used_is_told_by_what_is_wrong(root, content, code):
+    (root / SET / "images" / "0.jpg").write_bytes(content)
+    assert [finding.code for finding in check(root) if finding.severity is Severity.ERROR] == [code]
+
+
+@pytest.mark.parametrize("name", ["a\nb\x1b[31m.jpg", "\udcff\udcfe.jpg"])
+def test_a_file_name_that_upsets_terminals_or_utf_8_is_escaped(root, tmp_path, capsys, name):
+    shutil.copy(root / SET / "images" / "0.jpg", root / SET / "images" / name)
+    out = [tmp_path / "found.json", tmp_path / "accepted.json"]
+    assert main(["check", TASK, str(root), "--json", str(out[0]), "--write-accepted", str(out[1]), "--no-cache"]) == 1
+    shown = capsys.readouterr().out
+    assert printable(name) in "".join(shown.split())
+    assert "\x1b" not in shown
+    assert name in {finding["id"] for finding in json.loads(out[0].read_text())["findings"]}
+    assert main(["check", TASK, str(root), "--accept", str(out[1]), "--no-cache"]) == 0
 
 
 @pytest.mark.parametrize(("code", "fault"), PLANTED.items(), ids=PLANTED)
