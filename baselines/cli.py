@@ -168,7 +168,7 @@ def _scoring_arguments(parser: argparse.ArgumentParser, for_many: str = "") -> N
 def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help=_TASK_HELP)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the run files")
-    _scoring_arguments(parser, ", more for over 13 runs, whose tests need them")
+    _scoring_arguments(parser, ", more for many runs, whose tests need them")
     _table_arguments(parser)
     _run_options(parser, "--run-format")
 
