@@ -17,7 +17,7 @@ from baselines.coral import archive, records
 from baselines.coral.archive import hold_out, kind_of, place_of
 from baselines.coral.records import read_split
 from baselines.core.findings import Findings, InvalidInput, UsageError
-from baselines.core.images import report_rotation
+from baselines.core.images import report_rotation, why_unreadable
 
 BOXES, POLYGONS = "coral-annotation", "coral-parsing"
 A, B, C = "2018_0712_074204_208", "2018_0729_112409_029", "02_2017_0803_132731_098"
@@ -143,7 +143,9 @@ PLANTED = {
     "DATA-ID-NO-LABEL": ("warning", lambda root: image(root / "coral" / "training" / "more" / "2019_0417_1_1.JPG")),
     "DATA-ID-CASE": ("warning", renamed),
     "DATA-IMAGE-EXIF": ("warning", rotated),
+    "DATA-FILE-EMPTY": ("error", lambda root: next(root.rglob(f"{A}.JPG")).write_bytes(b"")),
     "DATA-FILE-UNREADABLE": ("error", lambda root: next(root.rglob(f"{A}.JPG")).write_bytes(b"no image")),
+    "DATA-IMAGE-HUGE": ("error", lambda root: next(root.rglob(f"{A}.JPG")).write_bytes(b"P6 20000 20000 255\n")),
     "DATA-IMAGE-SIZE": ("warning", lambda root: image(next(root.rglob(f"{A}.JPG")), (300, 200))),
 }
 
@@ -162,7 +164,7 @@ def test_planted_fault(root, code):
 
 def test_every_code_of_reading_a_split_is_planted():
     splits = Path(records.__file__).read_text().partition("def read_split")[2]
-    sources = Path(archive.__file__).read_text(), splits, inspect.getsource(report_rotation)
+    sources = Path(archive.__file__).read_text(), splits, inspect.getsource(report_rotation), inspect.getsource(why_unreadable)
     rules = {f"DATA-{rule}" for source in sources for rule in re.findall(r'"([A-Z]+(?:-[A-Z]+)*)"', source)}
     raised = {"DATA-DATA-FILE-AMBIGUOUS", "DATA-DATA-FILE-MISSING"}
     assert rules - raised - {"DATA-BOXES-DERIVED", "DATA-DATA", "DATA-GT"} == set(PLANTED)
