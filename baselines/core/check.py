@@ -288,7 +288,7 @@ def _read_splits(card: TaskCard, root: Path, settings: Settings, checks: Checks,
 
 
 def _is_unreleased(finding: Finding, root: Path) -> bool:
-    """Whether a finding says that a set is not there: where a reader names a folder in the root, that one lacks a part."""
+    """Whether a finding says that a whole set is not there; a reader that names a folder in the root means what that lacks."""
     file = Path(finding.file)
     return finding.code == "DATA-FILE-MISSING" and (file == root or not file.is_dir())
 

@@ -26,7 +26,7 @@ LEVEL = 1 - CONFIDENCE  # p-values from here on say that a run can't be told fro
 
 
 def least_resamples(runs: int) -> int:
-    """Return of how many resamples tests are made that can tell the clearest of differences, when so many runs are compared.
+    """Return how many resamples it takes for the clearest of differences to be told, when so many runs are compared.
 
     No p-value of ``R`` resamples is below ``2 / (R + 1)``, and Holm's method multiplies it by the number of tests.
 

@@ -67,7 +67,8 @@ def _refuse_misleading(argv: Sequence[str]) -> None:
         if argument in experiments and not is_value:
             raise UsageError(f"{argument!r} is no override: give experiment={experiments[argument]}")
         key = argument.lstrip("+").partition("=")[0]
-        if key != "experiment" and get_close_matches(key, ["experiment"], cutoff=0.8):  # else its absence alone would be told
+        # Else its absence alone would be told.
+        if not is_value and key != "experiment" and get_close_matches(key, ["experiment"], cutoff=0.8):
             raise UsageError(f"{argument}: no such key; did you mean experiment=NAME?")
         if key == "experiment" and "," in argument:
             raise UsageError(f"{argument}: a sweep has one experiment, so give a command for each")

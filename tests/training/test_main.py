@@ -125,11 +125,13 @@ def test_a_folder_that_only_hydra_would_use_is_wrong_usage(tmp_path, key):
 
 
 def test_the_folder_of_one_s_own_options_is_searched_first(tmp_path, monkeypatch, capsys):
-    (tmp_path / "conf_local/trainer").mkdir(parents=True)
-    (tmp_path / "conf_local/trainer/mine.yaml").write_text("accelerator: cpu\nthreads: 3\n")
+    for folder in ("conf_local", "experiments"):
+        (tmp_path / folder / "trainer").mkdir(parents=True)
+        (tmp_path / folder / "trainer" / "mine.yaml").write_text(f"accelerator: cpu\nthreads: {len(folder)}\n")
     monkeypatch.chdir(tmp_path)
-    train([EXPERIMENT, "trainer=mine", "--cfg", "job"])
-    assert yaml.safe_load(capsys.readouterr().out)["trainer"]["threads"] == 3
+    for flags, folder in (((), "conf_local"), (("--config-dir", "experiments"), "experiments")):
+        train([EXPERIMENT, "trainer=mine", "--cfg", "job", *flags])
+        assert yaml.safe_load(capsys.readouterr().out)["trainer"]["threads"] == len(folder)
 
 
 def test_the_page_s_own_options_for_a_cluster_build_on_the_launcher(tmp_path):
