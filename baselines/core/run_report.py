@@ -214,12 +214,12 @@ def report_folder(args: argparse.Namespace) -> int:
         files = [("a run's file", path) for status in args.folder.rglob(STATUS) for path in status.parent.iterdir()]
         check_outputs(files, [("--html", args.html)])
     if (args.folder / STATUS).exists():
-        run = RunFolder(args.folder)
+        single = RunFolder(args.folder)
         if args.html:
             from baselines.core.run_page import run_page
 
-            write_atomic(args.html, run_page(run))
-        _show_run(run)
+            write_atomic(args.html, run_page(single))
+        _show_run(single)
         return 0
     runs = sweeps.read_runs(args.folder)
     if args.html:
@@ -228,9 +228,8 @@ def report_folder(args: argparse.Namespace) -> int:
         write_atomic(args.html, sweep_page(args.folder, runs))
     report.show(sweeps.as_table(sweeps.summarise(runs)))
     console = report.make_console()
-    for each in runs:
-        if each.scores is None:
-            console.print(f"{each.folder}: {each.state}")
+    for run, why in sweeps.left_out(runs):
+        console.print(f"{run.folder}: {why}")
     return 0
 
 

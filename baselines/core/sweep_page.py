@@ -9,7 +9,7 @@ from typing import Any
 from baselines.core.charts import parallel, scatter
 from baselines.core.page import Cell, Column, Content, Markup, Section, cut, element, facts, join, render, table, within_bytes
 from baselines.core.report import format_interval, format_number
-from baselines.core.sweeps import Row, Run, summarise, varying_keys
+from baselines.core.sweeps import Row, Run, left_out, summarise, varying_keys
 from baselines.core.tasks import get_task
 
 SCATTERS = 12  # keys with a chart of their own
@@ -27,10 +27,9 @@ def sweep_page(folder: Path, runs: Sequence[Run]) -> str:
     rows = summarise(runs)
     tasks = list(dict.fromkeys(row.task for row in rows))
     sections = [Section(task, task, _task([row for row in rows if row.task == task])) for task in tasks]
-    unfinished = [run for run in runs if run.scores is None]
-    if unfinished:
-        sections.append(Section("unfinished", "Runs that are not finished", _unfinished(folder, unfinished)))
-    finished = len(runs) - len(unfinished)
+    if uncounted := left_out(runs):
+        sections.append(Section("uncounted", "Runs that are not counted", _uncounted(folder, uncounted)))
+    finished = sum(run.scores is not None for run in runs)
     lead = facts(
         (
             ("folder", cut(str(folder))),
@@ -129,10 +128,10 @@ def _tip(run: Run, keys: Sequence[str], score: float) -> str:
     return cut(f"{score:.4f}: {values}, seed={run.config.get('seed')}")
 
 
-def _unfinished(folder: Path, runs: Sequence[Run]) -> Markup:
-    columns = (Column("run"), Column("state"), Column("hours", "number"))
+def _uncounted(folder: Path, uncounted: Sequence[tuple[Run, str]]) -> Markup:
+    columns = (Column("run"), Column("why"), Column("hours", "number"))
     rows = within_bytes(
-        (cut(str(run.folder.relative_to(folder))), cut(run.state, 80), Cell(f"{run.seconds / 3600:.2f}", run.seconds))
-        for run in runs
+        (cut(str(run.folder.relative_to(folder))), cut(why), Cell(f"{run.seconds / 3600:.2f}", run.seconds))
+        for run, why in uncounted
     )
-    return table("Runs without scores", columns, rows)
+    return table("Runs that are in no row above", columns, rows)

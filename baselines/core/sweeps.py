@@ -113,11 +113,8 @@ def results(args: argparse.Namespace) -> int:
         report.show(as_table(rows))
     else:
         sys.stdout.write(WRITERS[args.format](rows))
-    for folder, first in repeated(runs).items():
-        sys.stderr.write(f"{folder}: not counted, it has configuration and seed of {first}\n")
-    unfinished = [run for run in runs if run.scores is None]
-    sys.stderr.writelines(f"{run.folder}: {run.state}\n" for run in unfinished)
-    return 1 if unfinished else 0
+    sys.stderr.writelines(f"{run.folder}: {why}\n" for run, why in left_out(runs))
+    return 1 if any(run.scores is None for run in runs) else 0
 
 
 def read_runs(folder: Path) -> list[Run]:
@@ -197,28 +194,29 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """Return a row for each configuration of the finished runs, by task, the best first; see :func:`repeated`."""
+    """Return a row for each configuration of the finished runs, by task, the best first, without :func:`left_out`."""
     by_task: dict[str, list[Run]] = defaultdict(list)
-    again = repeated(runs)
+    uncounted = {run.folder for run, _ in left_out(runs)}
     for run in runs:
-        if run.scores is not None and run.folder not in again:
+        if run.scores is not None and run.folder not in uncounted:
             by_task[run.scores.task].append(run)
     return [row for task, members in sorted(by_task.items()) for row in _rows_of_task(task, members)]
 
 
-def repeated(runs: Sequence[Run]) -> dict[Path, Path]:
-    """Return the folders of finished runs that have configuration and seed of one before, whose folder is the value.
+def left_out(runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """Return the runs that no row counts, each with the reason: its state, if it isn't finished, or the run that it repeats.
 
-    Such a run, as with ``seed=0``, which is the default, says nothing of how scores vary with the seed.
+    One with configuration and seed of one before, as with ``seed=0``, the default, says nothing of how scores vary with seeds.
     """
     first: dict[str, Path] = {}
-    found = {}
+    found = []
     for run in runs:
-        if run.scores is not None:
-            decisive = sorted(run.config.keys() - NEUTRAL_KEYS - (FREE_KEYS - {"seed"}))
-            key = repr([(name, run.config[name]) for name in decisive])
-            if first.setdefault(key, run.folder) != run.folder:
-                found[run.folder] = first[key]
+        decisive = sorted(run.config.keys() - NEUTRAL_KEYS - (FREE_KEYS - {"seed"}))
+        key = repr([(name, run.config[name]) for name in decisive])
+        if run.scores is None:
+            found.append((run, run.state))
+        elif first.setdefault(key, run.folder) != run.folder:
+            found.append((run, f"not counted, it has configuration and seed of {first[key]}"))
     return found
 
 

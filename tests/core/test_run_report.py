@@ -198,7 +198,16 @@ def test_the_page_of_a_sweep(tmp_path, capsys):
     assert text.count("<polyline") == 6
     assert "optimizer.lr</th>" in text
     assert text.count("<strong>1.0000</strong>") == 1
-    assert "late" in part(text, "unfinished")
+    assert "late" in part(text, "uncounted")
+
+
+def test_a_run_that_repeats_another_is_told_on_terminal_and_page(tmp_path, capsys):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    assert main(["report", str(tmp_path), "--html", str(tmp_path / "page.html")]) == 0
+    told = f"not counted, it has configuration and seed of {tmp_path / 'a'}"
+    assert f"{tmp_path / 'b'}: {told}" in capsys.readouterr().out
+    assert told in part((tmp_path / "page.html").read_text(), "uncounted")
 
 
 def test_a_sweep_in_which_nothing_varies_has_a_table_alone(tmp_path):
