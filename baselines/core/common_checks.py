@@ -11,7 +11,7 @@ from typing import Any
 
 from baselines.core.checks import RARE, Checks, DataSet, Distribution, Rule, histogram, tally
 from baselines.core.findings import Finding, Severity, shorten, show_id
-from baselines.core.images import hash_words, near_pairs
+from baselines.core.images import PROBLEMS, hash_words, near_pairs
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -43,14 +43,6 @@ def _counts(data_set: DataSet) -> Iterator[Finding]:
         yield Finding("DATA-COUNT", _INFO, what, str(data_set.root), id=name, value=str(len(split.samples)))
 
 
-_PROBLEMS = {
-    "empty": ("DATA-FILE-EMPTY", "the file has 0 bytes"),
-    "unreadable": ("DATA-FILE-UNREADABLE", "can't be decoded"),
-    "truncated": ("DATA-IMAGE-TRUNCATED", "the image's data end early"),
-    "huge": ("DATA-IMAGE-HUGE", "the image has more pixels, or bytes, than is safe to read"),
-}
-
-
 def _image_files(data_set: DataSet) -> Iterator[Finding]:
     """Tell what is wrong with single image files."""
     modes = Counter(facts.mode for facts in data_set.images.values() if not facts.problem)
@@ -58,8 +50,9 @@ def _image_files(data_set: DataSet) -> Iterator[Finding]:
     suffixes = Counter(path.suffix for path in data_set.images)
     for path, facts in data_set.images.items():
         if facts.problem:
-            code, message = _PROBLEMS[facts.problem]
-            yield Finding(code, _ERROR, message, str(path), value=facts.detail, hint="copy the file again, or leave it out")
+            rule, message = PROBLEMS[facts.problem]
+            hint = "copy the file again, or leave it out"
+            yield Finding(f"DATA-{rule}", _ERROR, message, str(path), value=facts.detail, hint=hint)
         due = IMAGE_FORMATS.get(path.suffix.lower())
         if facts.format and due and facts.format != due:
             hint = "give the file the extension of its content"

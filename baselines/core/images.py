@@ -70,13 +70,22 @@ def read_header(path: Path) -> ImageHeader:
             raise OSError(f"not a readable image: {error}") from error
 
 
+# Rule, which is a code without what it starts with, and message of the findings about an image that can't be used.
+PROBLEMS = {
+    "empty": ("FILE-EMPTY", "the file has 0 bytes"),
+    "unreadable": ("FILE-UNREADABLE", "can't be decoded"),
+    "truncated": ("IMAGE-TRUNCATED", "the image's data end early"),
+    "huge": ("IMAGE-HUGE", "the image has more pixels, or bytes, than is safe to read"),
+}
+
+
 def why_unreadable(path: Path, error: OSError) -> tuple[str, str]:
-    """Return the rule, a code without what it starts with, and the message of a finding that :func:`read_header` failed."""
+    """Return rule and message of a finding that :func:`read_header` failed, as in :data:`PROBLEMS`."""
     if isinstance(error.__cause__, Image.DecompressionBombError):
-        return "IMAGE-HUGE", "the image has more pixels than is safe to read"
+        return PROBLEMS["huge"]
     if path.is_file() and not path.stat().st_size:
-        return "FILE-EMPTY", "the file has 0 bytes"
-    return "FILE-UNREADABLE", str(error)[:80]
+        return PROBLEMS["empty"]
+    return PROBLEMS["unreadable"][0], str(error)[:80]
 
 
 def report_rotation(header: ImageHeader, report: Report, *, id: str, line: int | None = None) -> None:  # noqa: A002  as findings call it
@@ -96,7 +105,7 @@ class ImageFacts:
     """What is known of an image file.
 
     Attributes:
-        problem: Why it can't be used: ``""`` (it can), ``empty``, ``unreadable``, ``truncated`` or ``huge``.
+        problem: Why it can't be used, a key of :data:`PROBLEMS`; ``""`` if it can.
         detail: What the decoder said about the problem.
         format: Its format by content, in Pillow's names, such as ``JPEG``.
         mode: Its colour mode, in Pillow's names, such as ``RGB`` or ``L``.

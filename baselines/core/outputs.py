@@ -61,13 +61,14 @@ def _write_through(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all; see :func:`write_atomically`.
+    r"""Write a file whole or not at all; see :func:`write_atomically`.
 
     Args:
         path: The file to make or replace; its folder is made too.
-        content: Bytes, or text that is written as UTF-8 without changing its line ends.
+        content: Bytes, or text that is written as UTF-8 without changing its line ends. What stands for a byte of a file name
+            that is not UTF-8, a lone surrogate, is escaped (``\udcff``), which in JSON gives the same text when it is read.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", errors="backslashreplace") if isinstance(content, str) else content
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
@@ -77,9 +78,7 @@ def write_json_atomic(path: Path, value: Any) -> None:
     Raises:
         ValueError: If the value holds NaN or an infinity, which JSON doesn't have.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # What stands for a byte of a file name that is not UTF-8 can't be encoded, and its escape is one of JSON, too.
-    write_atomic(path, text.encode("utf-8", errors="backslashreplace"))
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_outputs(inputs: Iterable[tuple[str, Path | None]], outputs: Iterable[tuple[str, Path | None]]) -> None:

@@ -227,4 +227,4 @@ def _try_read(read: Callable[[Path], _Read], path: Path) -> _Read | Finding:
         hint = "copy the file again, or leave it out of the data set"
         # Printable: status.json tells the finding, and takes UTF-8 alone.
         message = f"can't be read: {printable(reason)}"
-        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, message, file=printable(str(path)), hint=hint)
+        return Finding("DATA-FILE-UNREADABLE", Severity.ERROR, message, file=str(path), hint=hint)
